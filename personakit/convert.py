@@ -1,0 +1,182 @@
+"""The one strict way from JSON text to typed values.
+
+What a service sends is believed only where it has the documented type: null is not
+``"None"``, ``"7"`` is not 7, ``"false"`` is not true. Unknown members are ignored, so
+that a service may add some. An error names the place, and never repeats a value,
+since values may be secret.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar, get_origin
+
+import attrs
+import cattrs
+from cattrs.cols import list_structure_factory
+from cattrs.gen import make_dict_structure_fn
+
+from personakit.errors import MalformedAnswer, refuse
+from personakit.receipt import JOB_ID_LIMIT, TOKEN_VERSION, Ability, Receipt
+
+T = TypeVar("T")
+
+_NAMES: dict[type, str] = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+class _WrongType(Exception):
+    """A value has not the type that it should have."""
+
+
+def _name(value: object) -> str:
+    return _NAMES[type(value)]
+
+
+def _strict(expected: type[T], *accepted: type) -> Callable[[Any, Any], T]:
+    def hook(value: Any, _: Any) -> T:
+        if type(value) not in accepted:
+            raise _WrongType(f"expected {_NAMES[expected]}, got {_name(value)}")
+        try:
+            return expected(value)  # type: ignore[call-arg]  # scalars take one value
+        except OverflowError:
+            raise _WrongType(f"expected {_NAMES[expected]}, got a huge one") from None
+
+    return hook
+
+
+def _only(
+    accepted: type, factory: Callable[[Any, cattrs.Converter], Callable[..., Any]]
+) -> Callable[[Any, cattrs.Converter], Callable[..., Any]]:
+    """Put a type check before the hooks that cattrs generates."""
+
+    def make(shape: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+        inner = factory(shape, converter)
+
+        def hook(value: Any, _: Any) -> Any:
+            if type(value) is not accepted:
+                raise _WrongType(f"expected {_NAMES[accepted]}, got {_name(value)}")
+            return inner(value, shape)
+
+        return hook
+
+    return make
+
+
+def _is_list(shape: Any) -> bool:
+    return get_origin(shape) is list
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    converter.register_structure_hook(str, _strict(str, str))
+    converter.register_structure_hook(bool, _strict(bool, bool))
+    converter.register_structure_hook(int, _strict(int, int))
+    converter.register_structure_hook(float, _strict(float, int, float))
+    converter.register_structure_hook_factory(
+        attrs.has, _only(dict, make_dict_structure_fn)
+    )
+    converter.register_structure_hook_factory(
+        _is_list, _only(list, list_structure_factory)
+    )
+    return converter
+
+
+_converter = _make_converter()
+
+
+def _refuse_constant(_: str) -> float:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def parse_json(text: bytes) -> object:
+    """Read JSON text; bad encoding, bad syntax and depth all raise MalformedAnswer."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        # No chaining: the cause would carry the text itself.
+        raise MalformedAnswer("The answer is not JSON.") from None
+
+
+def structure(data: object, shape: type[T], *, at: str = "$") -> T:
+    """Read parsed JSON as an attrs class, or a list of one.
+
+    Args:
+        data: What `parse_json` gave.
+        shape: What it should be.
+        at: Where in the answer `data` stands.
+
+    Raises:
+        MalformedAnswer: a member is missing or has the wrong type; ``path`` says where.
+    """
+    try:
+        return _converter.structure(data, shape)
+    except (cattrs.BaseValidationError, _WrongType) as error:
+        path, problem = _first_problem(error, at)
+        raise MalformedAnswer(f"{path}: {problem}.", path=path) from None
+
+
+def _first_problem(error: BaseException, path: str) -> tuple[str, str]:
+    """Walk down to the first leaf of cattrs' error tree, collecting the path."""
+    if isinstance(error, cattrs.ClassValidationError):
+        for inner, note in error.group_exceptions()[0]:
+            return _first_problem(inner, f"{path}.{note.name}")
+    if isinstance(error, cattrs.IterableValidationError):
+        for inner, item in error.group_exceptions()[0]:
+            return _first_problem(inner, f"{path}[{item.index}]")
+    return path, "missing" if isinstance(error, KeyError) else str(error)
+
+
+def number_or_none(value: object) -> float | None:
+    """Read a mere hint: a finite number, or None for anything else.
+
+    For members that only help the wait (progress, estimates). A service that changes
+    one of those must not cost anybody a result.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+@attrs.frozen
+class _Token:
+    v: int
+    provider: str
+    kind: str
+    key: str
+    at: int
+    job: str | None = None
+
+
+def parse_token(token: str) -> Receipt:
+    """Read a receipt from its token.
+
+    Raises:
+        InvalidRequest: it is no token, or one of a newer version.
+    """
+    try:
+        raw = structure(parse_json(token.encode()), _Token)
+        if raw.v != TOKEN_VERSION or len(raw.job or "") > JOB_ID_LIMIT:
+            raise ValueError(raw.v)
+        at = datetime.fromtimestamp(raw.at, UTC)
+        return Receipt(raw.provider, Ability(raw.kind), raw.key, at, raw.job)
+    except (MalformedAnswer, ValueError, OverflowError, OSError):
+        raise refuse(
+            "token",
+            f"must be a receipt of version {TOKEN_VERSION}",
+            "Pass job.token, error.receipt.token or a Receipt, unchanged",
+        ) from None

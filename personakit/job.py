@@ -1,0 +1,153 @@
+"""The handle of a submitted job."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing
+from typing import Generic, Literal, TypeAlias, TypeVar, cast
+
+import attrs
+
+from personakit.models import JobRequest, Result, Snapshot
+from personakit.receipt import Ability, Receipt
+from personakit.workflows import Engine, check_ability, deadline_in, follow, time_out
+
+T = TypeVar("T")
+
+OnTimeout: TypeAlias = Literal["detach", "cancel"]
+
+
+class Job(Generic[T]):
+    """A request that a service works on; ``await job`` gives its result.
+
+    Any number of tasks may await one job, and handles made by `PersonaKit.attach` for
+    the same job count as one: they share its readings.
+
+    Args:
+        receipt: With a job id.
+        here: Gives the engine of the running loop.
+        timeout: Seconds that `result` waits unless told otherwise.
+        request: What was asked for, None where the job was found by its receipt.
+        snapshot: The last known reading, None for none.
+    """
+
+    def __init__(
+        self,
+        receipt: Receipt,
+        *,
+        here: Callable[[], Awaitable[Engine]],
+        timeout: float,
+        request: JobRequest[T] | None = None,
+        snapshot: Snapshot[Result] | None = None,
+    ) -> None:
+        self._receipt = receipt
+        self._here = here
+        self._timeout = timeout
+        self._request = request
+        self._snapshot = snapshot
+
+    def __repr__(self) -> str:
+        state = self._snapshot.state if self._snapshot else "not read yet"
+        return f"<Job {self._receipt.kind} {self.id} {state}>"
+
+    @property
+    def id(self) -> str:
+        """The service's id of the job."""
+        return self._receipt.job_id or ""
+
+    @property
+    def receipt(self) -> Receipt:
+        """By which the job is found again."""
+        return self._receipt
+
+    @property
+    def token(self) -> str:
+        """The receipt as text for `PersonaKit.attach`, at most 256 bytes, no secret."""
+        return self._receipt.token
+
+    @property
+    def snapshot(self) -> Snapshot[T] | None:
+        """The last reading, None before the first of a job found by its receipt."""
+        return cast("Snapshot[T] | None", self._snapshot)
+
+    def __await__(self) -> Generator[object, None, T]:
+        """Wait for the result, for as long as the client's timeout says."""
+        return self.result().__await__()
+
+    async def result(
+        self, *, timeout: float | None = None, on_timeout: OnTimeout = "detach"
+    ) -> T:
+        """Wait for the result.
+
+        Being cancelled only ends the waiting: the job runs on, and its receipt finds
+        it again.
+
+        Args:
+            timeout: Seconds, ``math.inf`` for no limit, None for the client's own.
+            on_timeout: What becomes of the job then: ``"detach"`` lets it run on,
+                ``"cancel"`` stops it where the service can.
+
+        Raises:
+            JobFailed: the service ended the job without a result.
+            WaitTimeout: the time is up.
+            Unsupported: ``on_timeout="cancel"`` where the service cannot.
+            PersonaKitError: the job can no longer be read.
+        """
+        engine = await self._here()
+        if on_timeout == "cancel":
+            check_ability(engine.provider, Ability.CANCEL)
+        chosen = self._timeout if timeout is None else timeout
+        return await self.result_by(deadline_in(chosen))
+
+    async def result_by(self, deadline: float) -> T:
+        """Wait for the result until `deadline`, a loop time; see `result`."""
+        at = None if deadline == math.inf else deadline
+        try:
+            async with asyncio.timeout_at(at):
+                async for _ in self.updates():
+                    pass
+        except TimeoutError:
+            raise time_out(self._receipt, self._snapshot) from None
+        return self._conclude()
+
+    async def updates(self, *, every: float = 0.0) -> AsyncGenerator[Snapshot[T], None]:
+        """Yield the job's snapshot now and at each change, up to the final one.
+
+        Be as slow as you like: the latest snapshot wins, and the final one always
+        comes. Breaking out of the loop leaves the job running.
+
+        Args:
+            every: Least seconds between two snapshots.
+
+        Raises:
+            PersonaKitError: the job can no longer be read. That it failed is no
+                error here, but a final snapshot with its ``failure``.
+        """
+        if self._snapshot is not None and self._snapshot.state.is_final:
+            yield cast("Snapshot[T]", self._snapshot)
+            return
+        snapshots = follow(
+            await self._here(), self._receipt, latest=self._snapshot, every=every
+        )
+        async with aclosing(snapshots):
+            async for snapshot in snapshots:
+                self._snapshot = self._complete(snapshot)
+                yield cast("Snapshot[T]", self._snapshot)
+
+    def _complete(self, snapshot: Snapshot[Result]) -> Snapshot[Result]:
+        """Add to a reading what only the caller's side knows."""
+        if snapshot.failure is not None:
+            failure = attrs.evolve(snapshot.failure, receipt=self._receipt)
+            return attrs.evolve(snapshot, failure=failure)
+        if snapshot.result is None or self._request is None:
+            return snapshot
+        result = self._request.complete(cast("T", snapshot.result))
+        return attrs.evolve(snapshot, result=cast("Result", result))
+
+    def _conclude(self) -> T:
+        final = cast("Snapshot[T]", self._snapshot)
+        if final.failure is not None:
+            raise attrs.evolve(final.failure)
+        return cast("T", final.result)

@@ -1,0 +1,317 @@
+"""What Evolink's answers mean: one error table, one status table, and the results.
+
+A task is judged by its ``status`` alone; the documentation's own sample of a completed
+task also carries an ``error`` [tasks].
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+import attrs
+
+from personakit.convert import number_or_none, structure
+from personakit.errors import (
+    AuthenticationError,
+    ContentRefused,
+    InsufficientCredits,
+    InvalidRequest,
+    JobFailed,
+    MalformedAnswer,
+    NotFound,
+    PersonaKitError,
+    RateLimited,
+    ServiceUnavailable,
+)
+from personakit.models import Credits, JobState, Persona, Result, Snapshot, Track
+from personakit.providers.base import Reader, Refusal, Row
+from personakit.receipt import JOB_ID_LIMIT, Ability
+from personakit.wire import Json, Response
+
+PROVIDER = "evolink"
+JOB_ID = re.compile(rf"task-unified-[\w.-]{{1,{JOB_ID_LIMIT - 13}}}", re.ASCII)
+"""[tasks] The prefix is a rule; the rest is bounded only for the token's sake."""
+
+_LINK_LIFE = timedelta(hours=24)  # [music] says 72 h, the vendor's clients 24 h
+
+_STATES = {
+    "pending": JobState.QUEUED,  # [spec]
+    "processing": JobState.RUNNING,  # [spec]
+    "completed": JobState.COMPLETED,  # [spec]
+    "failed": JobState.FAILED,  # [spec]
+    "cancelled": JobState.CANCELLED,  # [music] newest generation only
+}
+
+_ERRORS = (
+    # Codes come before statuses, which proxies may alter (inferred).
+    Row(("unauthorized",), AuthenticationError),  # [spec]
+    Row(("key_disabled", "key_expired"), AuthenticationError),  # inferred
+    Row(("key_model_not_allowed",), AuthenticationError),  # inferred
+    Row(("insufficient_quota",), InsufficientCredits),  # [spec]
+    Row(("insufficient_user_quota",), InsufficientCredits),  # inferred
+    Row(("insufficient_token_quota",), InsufficientCredits),  # inferred
+    Row(("token_daily_quota_exceeded",), InsufficientCredits),  # inferred
+    Row(("rate_limit_exceeded",), RateLimited, retry_safe=True),  # [spec]
+    Row(("no_available_channel",), ServiceUnavailable, retry_safe=True),  # inferred
+    Row(("content_policy_violation",), ContentRefused),  # inferred
+    Row(("task_not_found",), NotFound),  # inferred
+    Row(("invalid_request",), InvalidRequest),  # [spec]
+    Row(("invalid_task_id",), InvalidRequest),  # [tasks]
+    Row(("invalid_parameter",), InvalidRequest),  # inferred
+)
+
+_FAILURES: dict[str, tuple[type[JobFailed], bool]] = {
+    # [tasks] Why a task failed, and whether the same may succeed later, as a new job
+    # with a charge of its own.
+    "content_policy_violation": (ContentRefused, False),
+    "service_error": (JobFailed, True),
+    "service_unavailable": (JobFailed, True),
+    "generation_timeout": (JobFailed, True),
+    "resource_exhausted": (JobFailed, True),
+    "quota_exceeded": (JobFailed, True),
+}
+
+
+# The wire's shapes. A member that is a mere hint is `Any`: see number_or_none.
+
+
+@attrs.frozen
+class _Accepted:
+    id: str
+    task_info: Any = None
+
+
+@attrs.frozen
+class _Task:
+    id: str
+    status: str
+    model: str | None = None
+    created: Any = None
+    progress: Any = None
+    task_info: Any = None
+    result_data: Any = None
+    error: Any = None
+
+
+@attrs.frozen
+class _Song:
+    result_id: str
+    audio_url: str | None = None
+    stream_audio_url: str | None = None
+    image_url: str | None = None
+    title: str | None = None
+    tags: str | None = None
+    duration: float | None = None
+
+
+@attrs.frozen
+class _Songs:
+    songs: list[_Song]
+
+
+@attrs.frozen
+class _PersonaResult:
+    persona_id: str
+
+
+@attrs.frozen
+class _Balance:
+    remaining_credits: float
+    used_credits: float | None = None
+    unlimited_credits: bool = False
+
+
+@attrs.frozen
+class _Balances:
+    user: _Balance
+    token: _Balance | None = None
+
+
+@attrs.frozen
+class _CreditsAnswer:
+    data: _Balances
+    success: bool
+
+
+def _member(data: object, name: str) -> object:
+    return cast("Json", data).get(name) if isinstance(data, dict) else None
+
+
+def _text_member(data: object, name: str) -> str | None:
+    value = _member(data, name)
+    return value if isinstance(value, str) else None
+
+
+def find_refusal(data: object) -> Refusal:
+    """Read ``{"error": {"code", "message", "type", "param"}}`` as far as it is there.
+
+    ``code`` is a string [spec]; the oldest generation sent the status as a number.
+    """
+    error = _member(data, "error")
+    code = _member(error, "code")
+    return Refusal(
+        code=code if isinstance(code, str) else None,
+        status=code if type(code) is int else None,
+        message=_text_member(error, "message"),
+        field=_text_member(error, "param"),
+    )
+
+
+_reader = Reader(PROVIDER, _ERRORS, find_refusal)
+
+
+def parse_submit(response: Response) -> Snapshot[Result]:
+    """Read the answer to a paid request: the new job.
+
+    Raises:
+        OutcomeUnknown: the answer proves neither a job nor a refusal.
+
+    Source: [spec].
+    """
+    return _reader.read(response, _read_accepted, paid=True)
+
+
+def _read_accepted(data: object) -> Snapshot[Result]:
+    task = structure(data, _Accepted)
+    if not JOB_ID.fullmatch(task.id):
+        raise MalformedAnswer("$.id is not the id of a task.", path="$.id")
+    # Whatever the status says already, the first reading decides.
+    return Snapshot(
+        task.id,
+        JobState.QUEUED,
+        service_state=_text_member(data, "status") or "pending",
+        estimated_time=number_or_none(_member(task.task_info, "estimated_time")),
+    )
+
+
+_Finish: TypeAlias = Callable[[_Task], Result]
+
+
+def parse_task(response: Response, *, job_id: str, kind: Ability) -> Snapshot[Result]:
+    """Read one reading of a task.
+
+    Args:
+        response: The answer.
+        job_id: The task that was asked for; an answer about another is malformed.
+        kind: What the task was submitted for.
+
+    Source: [tasks].
+    """
+    read = partial(_read_task, job_id=job_id, finish=_FINISH[kind])
+    return _reader.read(response, read, paid=False)
+
+
+def _read_task(data: object, job_id: str, finish: _Finish) -> Snapshot[Result]:
+    task = structure(data, _Task)
+    if task.id != job_id:
+        raise MalformedAnswer("$.id is that of another task.", path="$.id")
+    # A word that is not in the table counts as unfinished [tasks].
+    state = _STATES.get(task.status, JobState.RUNNING)
+    percent = number_or_none(task.progress)
+    return Snapshot(
+        task.id,
+        state,
+        service_state=task.status,
+        is_known_state=task.status in _STATES,
+        progress=None if percent is None else min(max(percent / 100, 0.0), 1.0),
+        estimated_time=number_or_none(_member(task.task_info, "estimated_time")),
+        result=finish(task) if state is JobState.COMPLETED else None,
+        failure=_read_failure(task, state),
+    )
+
+
+def _read_failure(task: _Task, state: JobState) -> PersonaKitError | None:
+    if state not in {JobState.FAILED, JobState.CANCELLED}:
+        return None
+    code = _text_member(task.error, "code")
+    said = _text_member(task.error, "message") or "no reason was given"
+    error, retry_safe = _FAILURES.get(code or "", (JobFailed, False))
+    # A failed task is not charged, its reservation returns by itself [tasks]. Of a
+    # cancelled one nothing is known.
+    return error(
+        f"{PROVIDER} ended the job without a result: {said}",
+        charged="no" if state is JobState.FAILED else "unknown",
+        retry_safe=retry_safe,
+        provider=PROVIDER,
+        code=code or task.status,
+    )
+
+
+def _finish_persona(task: _Task) -> Persona:
+    """[music] ``result_data.persona_id``, the only documented place."""
+    made = structure(task.result_data, _PersonaResult, at="$.result_data")
+    if not made.persona_id:
+        path = "$.result_data.persona_id"
+        raise MalformedAnswer(f"{path} is empty.", path=path)
+    return Persona(made.persona_id, PROVIDER)
+
+
+def _finish_music(task: _Task) -> tuple[Track, ...]:
+    songs = _read_songs(task.result_data)
+    if not songs:
+        raise MalformedAnswer("$.result_data has no song.", path="$.result_data")
+    return tuple(_make_track(task, song) for song in songs)
+
+
+def _read_songs(result_data: Any) -> list[_Song]:
+    """[spec] ``result_data.songs[]``; the oldest generation sent the bare array."""
+    if isinstance(result_data, list):
+        return structure(cast("object", result_data), list[_Song], at="$.result_data")
+    return structure(result_data, _Songs, at="$.result_data").songs
+
+
+def _make_track(task: _Task, song: _Song) -> Track:
+    return Track(
+        provider=PROVIDER,
+        job_id=task.id,
+        track_id=song.result_id,
+        audio_url=song.audio_url,
+        stream_url=song.stream_audio_url,
+        image_url=song.image_url,
+        title=song.title,
+        style=song.tags,
+        duration=song.duration,
+        model=task.model,
+        expires_at=_read_expiry(task.created),
+    )
+
+
+def _read_expiry(created: object) -> datetime | None:
+    seconds = number_or_none(created)
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC) + _LINK_LIFE
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+_FINISH: dict[Ability, _Finish] = {
+    Ability.PERSONA: _finish_persona,
+    Ability.MUSIC: _finish_music,
+}
+
+
+def parse_credits(response: Response) -> Credits:
+    """Read the balance of the account and of the key.
+
+    Source: [credits]. Its numbers are not computed from each other.
+    """
+    return _reader.read(response, _read_credits, paid=False)
+
+
+def _read_credits(data: object) -> Credits:
+    answer = structure(data, _CreditsAnswer)
+    if not answer.success:
+        raise MalformedAnswer("$.success is false.", path="$.success")
+    account, key = answer.data.user, answer.data.token
+    limited = key is not None and not key.unlimited_credits
+    return Credits(
+        remaining=account.remaining_credits,
+        used=account.used_credits,
+        key_remaining=key.remaining_credits if key and limited else None,
+    )

@@ -1,0 +1,250 @@
+"""aiohttp on one side, `Request` and `Response` on the other.
+
+One request in, one response out, whatever its status. There is no repetition here,
+no redirect is followed, and the key goes to the service's own address only. What this
+module must know for certain is whether any byte of a request may have left: see
+`_was_sent`. A transport belongs to the event loop in which it was made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from personakit.errors import refuse
+from personakit.version import __version__
+from personakit.wire import NoAnswer, Request, Response
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a place in the pool, name lookup, connection and TLS together."""
+BODY_LIMIT = 8 * 1024 * 1024
+"""Bytes of an answer, after decompression."""
+
+_CHUNK = 64 * 1024
+_STALL_TIMEOUT = 60.0  # seconds without a byte of a download
+_USER_AGENT = f"personakit/{__version__}"
+_HIDDEN = b"***"
+
+# Raised only before there is a connection on which anything could be sent.
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ClientHttpProxyError,
+)
+# A wrong certificate is a wrong configuration or an attack; patience mends neither.
+_HOPELESS = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+
+
+def check_base_url(base_url: str) -> URL:
+    """Read the address of a service, to which the key will be sent.
+
+    Raises:
+        InvalidRequest: not https (http is for this machine only), or no plain address.
+    """
+    try:
+        url = URL(base_url)
+    except (TypeError, ValueError):
+        url = URL()
+    is_plain = not (url.user or url.query_string or url.fragment)
+    if not (url.host and is_plain and is_allowed(url, loopback=True)):
+        raise refuse(
+            "base_url",
+            "must be an https address without user, query or fragment "
+            "(http only for this machine)",
+            "Pass the service's own address, for example https://api.evolink.ai",
+        )
+    return url
+
+
+def is_loopback(url: URL) -> bool:
+    """Tell whether an address names this machine."""
+    host = url.host or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def is_allowed(url: URL, *, loopback: bool) -> bool:
+    """Tell whether an address may be opened: https, or this machine where allowed."""
+    if is_loopback(url):
+        return loopback and url.scheme in {"http", "https"}
+    return url.scheme == "https"
+
+
+@attrs.frozen
+class Download:
+    """An open answer from a media host.
+
+    Attributes:
+        status: HTTP status.
+        location: Where a redirect points, None without one.
+        chunks: The body, undecoded, in pieces of at most 64 KiB.
+    """
+
+    status: int
+    location: str | None
+    chunks: AsyncIterator[bytes]
+
+
+class Transport:
+    """Sends requests over aiohttp sessions.
+
+    Args:
+        base_url: The service's address, checked.
+        api_key: The key; it is never shown.
+        session: The caller's own session, borrowed and never closed; None to make
+            sessions that `aclose` closes. Paid requests then go over a fresh
+            connection each, since an idle one may break after the request was sent.
+    """
+
+    def __init__(
+        self, base_url: URL, api_key: str, session: aiohttp.ClientSession | None
+    ) -> None:
+        self._base = str(base_url).rstrip("/")
+        self._key = api_key.encode()
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "User-Agent": _USER_AGENT,
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        self._borrowed = session
+        self._own: list[aiohttp.ClientSession] = []
+        self._reads = session or self._make_session()
+        self._submits = session or self._make_session(fresh=True)
+        # Never the caller's session: its default headers are not for media hosts.
+        self._media = self._make_session()
+
+    def _make_session(self, *, fresh: bool = False) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=fresh),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_make_witness()] if fresh else None,
+        )
+        self._own.append(session)
+        return session
+
+    async def aclose(self) -> None:
+        """Close every session made here."""
+        for session in self._own:
+            await session.close()
+
+    async def send(self, request: Request, *, within: float) -> Response:
+        """Send once and return the answer, whatever its status.
+
+        Raises:
+            NoAnswer: there is none, or not a whole one within the time.
+            InvalidRequest: the borrowed session is closed.
+        """
+        if within <= 0:
+            raise NoAnswer("the deadline had passed", sent=False)
+        session = self._reads if request.repeatable else self._submits
+        if session.closed:
+            raise refuse("session", "must be open", "Pass one that outlives the client")
+        # A borrowed session has no witness: what cannot be ruled out counts as sent.
+        flight = SimpleNamespace(sent=self._borrowed is not None, request_id=None)
+        try:
+            return await self._exchange(session, request, within, flight)
+        except (aiohttp.ClientError, OSError, EOFError) as error:
+            # Not chained: aiohttp's errors hold the request's headers.
+            raise NoAnswer(
+                _describe(error),
+                sent=_was_sent(error, flight),
+                hopeless=isinstance(error, _HOPELESS),
+                request_id=flight.request_id,
+            ) from None
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        within: float,
+        flight: SimpleNamespace,
+    ) -> Response:
+        async with session.request(
+            request.method,
+            URL(self._base + request.path),
+            data=request.body,
+            headers=self._headers,
+            timeout=_limits(min(within, CONNECT_TIMEOUT + request.timeout)),
+            allow_redirects=False,
+            raise_for_status=False,
+            trace_request_ctx=flight,
+        ) as answer:
+            flight.sent = True
+            head = Response(answer.status, answer.headers, b"")
+            flight.request_id = head.request_id
+            body = await _read_bounded(answer.content)
+            return attrs.evolve(head, body=body.replace(self._key, _HIDDEN))
+
+    @asynccontextmanager
+    async def open(self, url: URL, *, within: float) -> AsyncGenerator[Download]:
+        """Open a media address, without the key and without following redirects.
+
+        Raises:
+            NoAnswer: the host cannot be reached or stops sending.
+        """
+        timeout = attrs.evolve(_limits(within), sock_read=_STALL_TIMEOUT)
+        headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+        try:
+            async with self._media.get(
+                url, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
+                chunks = answer.content.iter_chunked(_CHUNK)
+                yield Download(answer.status, answer.headers.get("Location"), chunks)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NoAnswer(_describe(error), sent=True) from None
+
+
+def _make_witness() -> aiohttp.TraceConfig:
+    """Note on a request's own context when its first byte is about to leave."""
+
+    async def note(
+        _: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        __: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        context.trace_request_ctx.sent = True
+
+    witness = aiohttp.TraceConfig()
+    witness.on_request_headers_sent.append(note)
+    return witness
+
+
+def _limits(total: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None if total == math.inf else total,
+        connect=min(total, CONNECT_TIMEOUT),
+        # aiohttp rounds longer timeouts up to whole seconds, past our deadlines.
+        ceil_threshold=math.inf,
+    )
+
+
+def _was_sent(error: BaseException, flight: SimpleNamespace) -> bool:
+    """Tell whether any byte may have left; only certainty makes this False.
+
+    The kind of the error proves it where aiohttp raises that kind before it has a
+    connection. A plain timeout may strike on either side, and there the witness knows.
+    """
+    return not isinstance(error, _NEVER_SENT) and bool(flight.sent)
+
+
+def _describe(error: BaseException) -> str:
+    """Name an error without its text, which may repeat headers and addresses."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    name = type(error).__name__
+    return f"{name}: {reason}" if reason else name
+
+
+async def _read_bounded(stream: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for chunk in stream.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise aiohttp.ClientPayloadError("too long")
+    return bytes(body)

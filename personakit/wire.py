@@ -1,0 +1,156 @@
+"""The language between dialects and engines: one request, one response, one call.
+
+A dialect makes a `Call`: what to send, and the function that reads the answer. An
+engine sends it. Neither needs to know the other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import attrs
+
+T_co = TypeVar("T_co", covariant=True)
+
+READ_TIMEOUT = 30.0
+"""Seconds to wait for the answer to a read; the vendors' clients wait 15."""
+SUBMIT_TIMEOUT = 90.0
+"""Seconds to wait for the answer to a paid request. Vendors' clients wait 30; a
+longer wait costs nothing, while an answer given up on is an unknown outcome."""
+RETRY_AFTER_LIMIT = 3600.0
+"""Longest pause (seconds) that an answer may ask for."""
+
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_REQUEST_ID_HEADERS = ("X-Request-Id", "X-Oneapi-Request-Id")
+
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON object about to be encoded."""
+
+
+@attrs.frozen
+class Request:
+    """One HTTP request, without address and key, which the transport adds.
+
+    Attributes:
+        method: ``"GET"`` or ``"POST"``.
+        path: Begins with a slash and is relative to the service's base address.
+        body: JSON text, None for none.
+        repeatable: True when sending it twice cannot cost anything.
+        timeout: Seconds to wait for the whole answer once connected.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+    repeatable: bool = True
+    timeout: float = READ_TIMEOUT
+
+
+def paid_request(path: str, body: Json) -> Request:
+    """Make the request that starts a job, never to be sent twice."""
+    return Request(
+        "POST",
+        path,
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        repeatable=False,
+        timeout=SUBMIT_TIMEOUT,
+    )
+
+
+@attrs.frozen
+class Response:
+    """One HTTP answer, whatever its status.
+
+    Attributes:
+        status: HTTP status.
+        headers: Looked up without regard to case.
+        body: Decompressed and bounded by the transport.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's id of this exchange, None when it sent none."""
+        for name in _REQUEST_ID_HEADERS:
+            if (value := self.headers.get(name)) is not None:
+                return value
+        return None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to pause, 0 to 3600, None when absent or not understood.
+
+        A date is held against the answer's own ``Date`` header where it has one, so
+        that a wrong clock on this machine does not matter.
+        """
+        value = self.headers.get("Retry-After", "").strip()
+        if _SECONDS.fullmatch(value):
+            return min(float(value), RETRY_AFTER_LIMIT)
+        then = _parse_date(value)
+        if then is None:
+            return None
+        now = _parse_date(self.headers.get("Date", "")) or datetime.now(UTC)
+        return min(max((then - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT)
+
+
+def _parse_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+@attrs.frozen
+class Call(Generic[T_co]):
+    """What to send, and how to read what comes back.
+
+    Attributes:
+        request: The request.
+        parse: Turns the response into a value, or raises the error that it means.
+    """
+
+    request: Request
+    parse: Callable[[Response], T_co]
+
+
+@attrs.define(slots=False, eq=False)
+class NoAnswer(Exception):
+    """There is no response; internal, turned into a public error by the retry loop.
+
+    Attributes:
+        reason: What happened, without any secret.
+        sent: False only when surely no byte of the request left this machine.
+        hopeless: True when trying again cannot help (a bad certificate).
+        request_id: From the head of an answer whose body was lost.
+    """
+
+    reason: str
+    sent: bool
+    hopeless: bool = False
+    request_id: str | None = None
+
+
+class Sender(Protocol):
+    """The one thing that engines ask of a transport."""
+
+    async def send(self, request: Request, *, within: float) -> Response:
+        """Send once and return the answer, whatever its status.
+
+        Args:
+            request: What to send.
+            within: Seconds left before the caller's deadline; may be infinite.
+
+        Raises:
+            NoAnswer: there is no response, or not a whole one.
+        """
+        ...
