@@ -36,7 +36,13 @@ from personakit.poller import Poller
 from personakit.providers import find_provider
 from personakit.receipt import Ability, Receipt
 from personakit.transport import Transport, check_base_url, is_loopback
-from personakit.workflows import Engine, deadline_in, read_credits, submit
+from personakit.workflows import (
+    Engine,
+    check_timeout,
+    deadline_in,
+    read_credits,
+    submit,
+)
 
 T = TypeVar("T")
 
@@ -86,7 +92,7 @@ class PersonaKit:
         self._base_url = check_base_url(base_url or self._provider.base_url)
         self._key = _find_key(api_key, self._provider.key_variable)
         self._session = session
-        self._timeout = timeout
+        self._timeout = check_timeout(timeout)
         self._journal: Journal = MemoryJournal()
         self._engines = PerLoop(self._open_engine, Engine.aclose)
 

@@ -151,13 +151,14 @@ class Transport:
         try:
             return await self._exchange(session, request, within, flight)
         except (aiohttp.ClientError, OSError, EOFError) as error:
-            # Not chained: aiohttp's errors hold the request's headers.
-            raise NoAnswer(
+            lost = NoAnswer(
                 _describe(error),
                 sent=_was_sent(error, flight),
                 hopeless=isinstance(error, _HOPELESS),
                 request_id=flight.request_id,
-            ) from None
+            )
+        # Raised out here to forget aiohttp's error, which holds the request's headers.
+        raise lost
 
     async def _exchange(
         self,

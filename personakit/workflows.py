@@ -84,8 +84,8 @@ def _report_orphan(task: asyncio.Task[Any]) -> None:
         _log.warning("A request whose caller was cancelled ended so: %s", error)
 
 
-def deadline_in(timeout: float) -> float:
-    """Turn seconds from now into loop time.
+def check_timeout(timeout: float) -> float:
+    """Return the seconds as they are.
 
     Raises:
         InvalidRequest: not a positive number.
@@ -94,9 +94,14 @@ def deadline_in(timeout: float) -> float:
         raise refuse(
             "timeout",
             "must be a positive number of seconds, or math.inf for no limit",
-            "Change it, or omit it for the client's own",
+            "Change it, or omit it for the usual one",
         )
-    return asyncio.get_running_loop().time() + timeout
+    return timeout
+
+
+def deadline_in(timeout: float) -> float:
+    """Turn seconds from now into loop time; see `check_timeout`."""
+    return asyncio.get_running_loop().time() + check_timeout(timeout)
 
 
 def check_ability(provider: Provider, ability: Ability) -> None:
@@ -148,9 +153,9 @@ async def _send_paid(
     except PersonaKitError as error:
         is_lost = isinstance(error, OutcomeUnknown)
         await engine.journal.record(receipt, Mark.UNKNOWN if is_lost else Mark.CLOSED)
-        raise attrs.evolve(
-            error, receipt=receipt, provider=engine.provider.name
-        ) from error
+        error.receipt = receipt
+        error.provider = engine.provider.name
+        raise
     accepted = attrs.evolve(receipt, job_id=snapshot.job_id)
     await engine.journal.record(accepted, Mark.ACCEPTED)
     return snapshot
@@ -190,13 +195,14 @@ async def follow(
                     await engine.journal.record(receipt, Mark.CLOSED)
                 yield snapshot
     except PersonaKitError as error:
+        # A copy for each who awaits the job: they share the poller's own.
         raise attrs.evolve(
             error,
             charged="yes",
             retry_safe=False,
             receipt=receipt,
             provider=engine.provider.name,
-        ) from error
+        ) from None
 
 
 async def read_credits(engine: Engine, *, deadline: float) -> Credits:
@@ -215,7 +221,8 @@ async def read_credits(engine: Engine, *, deadline: float) -> Credits:
     try:
         return await repeat(attempt, deadline=deadline)
     except PersonaKitError as error:
-        raise attrs.evolve(error, provider=engine.provider.name) from error
+        error.provider = engine.provider.name
+        raise
 
 
 def time_out(receipt: Receipt, latest: Snapshot[Result] | None) -> WaitTimeout:

@@ -120,20 +120,22 @@ class Row:
         return not self.when or refusal.code in self.when or status in self.when
 
 
+_CLIENT_ERRORS = tuple(range(400, 500))
+
 STATUS_ROWS: tuple[Row, ...] = (
     # 307 and 308 say that this address did not process the request; 301 to 303 do not.
     Row((307, 308), InvalidRequest, paid=True),
     Row((401,), AuthenticationError),
-    # A gateway's own 403 has no code of the service; on a read it is mere weather.
-    Row((403,), ServiceUnavailable, retry_safe=True, paid=False, bare=True),
-    Row((403,), AuthenticationError),
     Row((402,), InsufficientCredits),
     Row((404,), NotFound),
     Row((425, 429), RateLimited, retry_safe=True),
     # 408 is misused by gateways and 409 has many meanings: neither proves a refusal.
     Row((408, 409), OutcomeUnknown, paid=True),
     Row((408, 409), ServiceUnavailable, retry_safe=True, paid=False),
-    Row(tuple(range(400, 500)), InvalidRequest),
+    # Without a code of the service it is a gateway that speaks: on a read, weather.
+    Row(_CLIENT_ERRORS, ServiceUnavailable, retry_safe=True, paid=False, bare=True),
+    Row((403,), AuthenticationError),
+    Row(_CLIENT_ERRORS, InvalidRequest),
     Row((), OutcomeUnknown, paid=True),
     Row((), ServiceUnavailable, retry_safe=True),
 )

@@ -1,0 +1,163 @@
+"""The command line; needs the extra ``cli``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from personakit.demo import Show, Summary, run_demo
+from personakit.emulator import Emulator
+from personakit.errors import PersonaKitError
+from personakit.models import Snapshot
+from personakit.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Suno personas from the command line.
+
+    A persona is a reusable singing voice: extract it once from a finished track, then
+    let it sing any new song.
+
+    \b
+    Begin here; neither needs an account or costs anything:
+      personakit demo       watch a song, a persona and a song by it being made
+      personakit emulate    a local service to write and test your own code against
+    """  # noqa: D301 - click's mark for "keep these lines"
+
+
+@cli.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("personakit-demo"),
+    show_default=True,
+    help="Folder for the audio files.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object only.")
+def demo(out: Path, *, as_json: bool) -> None:
+    """Make a song, extract a persona, have it sing a new song, save the audio.
+
+    Runs on the built-in emulator of Evolink with its clock sped up, in a few seconds:
+    no account, no network, no cost.
+    """
+    console = Console(quiet=as_json)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    is_live = console.is_terminal and not as_json
+    show = _show_live(progress) if is_live else _show_lines(console)
+    try:
+        with progress if is_live else nullcontext():
+            summary = asyncio.run(run_demo(out, show))
+    except PersonaKitError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(_to_json(summary)))
+    else:
+        console.print(_to_table(summary))
+        console.print(f"Listen: {out}", soft_wrap=True, highlight=False)
+
+
+def _show_live(progress: Progress) -> Show:
+    bars: dict[str, TaskID] = {}
+
+    def show(step: str, snapshot: Snapshot[Any]) -> None:
+        if step not in bars:
+            bars[step] = progress.add_task(step, total=1.0, state="")
+        done = 1.0 if snapshot.state.is_final else snapshot.progress or 0.0
+        progress.update(bars[step], completed=done, state=snapshot.state.value)
+
+    return show
+
+
+def _show_lines(console: Console) -> Show:
+    def show(step: str, snapshot: Snapshot[Any]) -> None:
+        percent = f" {snapshot.progress:.0%}" if snapshot.progress else ""
+        console.print(f"{step}: {snapshot.state.value}{percent}", highlight=False)
+
+    return show
+
+
+def _to_table(summary: Summary) -> Table:
+    table = Table(title="Created, paid and saved")
+    table.add_column("What", no_wrap=True)
+    table.add_column("Paid", justify="right")
+    table.add_column("Id or file", overflow="fold")
+    source_file, *song_files = (path.name for path in summary.files)
+    for_source, for_persona, for_song = (f"{cost:g}" for cost in summary.paid.values())
+    table.add_row("Source song", for_source, source_file)
+    table.add_row(
+        "Persona", for_persona, f"{summary.persona.id} ({summary.persona.name})"
+    )
+    for number, name in enumerate(song_files):
+        table.add_row("Song by persona", "" if number else for_song, name)
+    table.caption = f"{summary.credits_left:g} emulated credits left"
+    return table
+
+
+def _to_json(summary: Summary) -> dict[str, object]:
+    tracks = (summary.source, *summary.songs)
+    return {
+        "persona": {"id": summary.persona.id, "name": summary.persona.name},
+        "tracks": [
+            {
+                "job_id": track.job_id,
+                "track_id": track.track_id,
+                "title": track.title,
+                "duration": track.duration,
+                "file": str(path),
+            }
+            for track, path in zip(tracks, summary.files, strict=True)
+        ],
+        "paid": summary.paid,
+        "credits_left": summary.credits_left,
+    }
+
+
+@cli.command()
+@click.option("--port", default=8787, show_default=True, help="0 for any free port.")
+@click.option(
+    "--speed",
+    default=20.0,
+    show_default=True,
+    help="Seconds of the service's clock in one real second.",
+)
+@click.option("--credits", "credits_", default=1000.0, show_default=True)
+def emulate(port: int, speed: float, credits_: float) -> None:
+    """Run a local service that behaves like the real one, until Ctrl-C.
+
+    It refuses what the real service refuses, keeps credits, takes its time, and serves
+    playable audio. Nothing leaves this machine.
+    """
+    try:
+        asyncio.run(_serve(port, speed, credits_))
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+    except OSError as error:
+        raise click.ClickException(f"Port {port}: {error.strerror}") from error
+
+
+async def _serve(port: int, speed: float, credits_: float) -> None:
+    async with Emulator(speed=speed, credits=credits_, port=port) as emulator:
+        url = emulator.url("evolink")
+        click.echo(
+            f"Evolink, emulated, at {url}\n\n"
+            f'    PersonaKit("evolink", api_key="{emulator.api_key}",\n'
+            f'               base_url="{url}")\n\n'
+            "Ctrl-C stops it."
+        )
+        await asyncio.Event().wait()

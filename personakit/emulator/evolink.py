@@ -1,0 +1,298 @@
+"""Plays Evolink: its paths, the shapes of its answers and the texts of its errors.
+
+Left out: callback addresses are checked but callbacks are not sent yet, a wanted
+duration is checked but every song has its own, and neither the task list, the batch
+read nor idempotency keys exist here (no page documents them).
+
+Source: the Suno persona page of the Evolink API manual (the specification), and its
+pages on music generation, task details, error codes and credits (documented).
+"""
+
+from __future__ import annotations
+
+import itertools
+import string
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Literal, TypeAlias
+
+import attrs
+
+from personakit.emulator import cover
+from personakit.emulator.evolink_rules import (
+    PERSONA_MODEL,
+    Refusal,
+    read_body,
+    read_music,
+    read_persona,
+)
+from personakit.emulator.state import Kind, Song, Stage, State, Task, TaskError
+from personakit.emulator.traffic import (
+    Action,
+    Answer,
+    Query,
+    Route,
+    file_answer,
+    json_answer,
+)
+
+SongShape: TypeAlias = Literal["object", "array"]
+"""``result_data.songs[]`` as the specification has it, or the older bare array."""
+
+PRICES: dict[Kind, int] = {"music": 10, "persona": 1}
+"""Credits reserved per request: the examples of the music and the persona page."""
+
+_ID_PREFIX = "task-unified-"
+_ID_LETTERS = string.ascii_lowercase + string.digits
+_SONGS = 2  # per request; "several variants", two in the example (documented)
+
+
+@attrs.frozen
+class _Error:
+    """One documented error, and what it says unless a message is given."""
+
+    status: int
+    code: str | None
+    type: str | None
+    message: str
+    param: str | None = None
+
+
+_BAD = "invalid_request_error"
+_BAD_ID = f"Invalid task ID format, must start with '{_ID_PREFIX}'"
+_NO_TASK = "Task not found or expired"
+_NO_CREDITS = "Insufficient quota. Please top up your account."
+_TOO_MANY = "Too many requests, please try again later"
+_PAUSED = "Service temporarily unavailable"
+# Persona page: 400, 401, 402, 429, 500 (the specification). Task details page: the
+# types of 403, 404, 502 and 503. Inferred from the vendor's client: the codes of 403,
+# 404, 409 and 503, and that there is a 413. The other codes are chosen.
+# The first row of a status is its usual error.
+_ERRORS = (
+    _Error(400, "invalid_request", _BAD, "Invalid request"),
+    _Error(400, "invalid_task_id", _BAD, _BAD_ID, param="task_id"),
+    _Error(401, "unauthorized", "authentication_error", "Invalid or expired token"),
+    _Error(402, "insufficient_quota", "insufficient_quota", _NO_CREDITS),
+    _Error(403, "key_model_not_allowed", "permission_error", "Access denied"),
+    _Error(404, "not_found", "not_found_error", "Not found"),
+    _Error(404, "task_not_found", "not_found_error", _NO_TASK, param="task_id"),
+    _Error(409, "idempotency_conflict", _BAD, "key already used for another body"),
+    _Error(
+        409, "paid_outcome_unknown", "api_error", "earlier attempt still in progress"
+    ),
+    _Error(413, "request_too_large", _BAD, "Request body too large"),
+    _Error(429, "rate_limit_exceeded", "rate_limit_error", _TOO_MANY),
+    _Error(500, "internal_error", "api_error", "Internal server error"),
+    _Error(502, "upstream_error", "upstream_error", "Upstream service error"),
+    _Error(503, "service_unavailable", "service_unavailable_error", _PAUSED),
+)
+
+
+class Evolink:
+    """The service as one account sees it.
+
+    Attributes:
+        routes: Everything that it takes; the first match counts.
+    """
+
+    def __init__(self, state: State, *, api_key: str, song_shape: SongShape) -> None:
+        self._state = state
+        self._api_key = api_key
+        self._song_shape = song_shape
+        self._request_numbers = itertools.count(1)
+        self.routes = (
+            Route(
+                "submit", "POST", "/v1/audios/generations", self._keyed(self._submit)
+            ),
+            Route("read", "GET", "/v1/tasks/{task_id}", self._keyed(self._read)),
+            Route("credits", "GET", "/v1/credits", self._keyed(self._credits)),
+            Route("download", "GET", "/media/{track_id}.wav", self._audio),
+            Route("other", "GET", "/media/{track_id}.png", self._cover),
+            Route("other", "*", "/{tail:.*}", self._unknown),
+        )
+
+    def new_job_id(self) -> str:
+        """Return a fresh task id.
+
+        Source: the pattern of every example in the documentation (inferred).
+        """
+        seconds = self._state.clock.unix(self._state.clock.now())
+        return f"{_ID_PREFIX}{seconds}-{self._state.new_word(8, _ID_LETTERS)}"
+
+    def refuse(
+        self,
+        status: int,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        action: Action = "other",
+    ) -> Answer:
+        """Return an error in Evolink's shape.
+
+        Args:
+            status: HTTP status.
+            code: Evolink's code, None for the usual one of that status.
+            message: Text for people, None for the documented one.
+            action: What is being refused; a read is refused with the codes for reads.
+
+        Source: persona page, ``ErrorResponse`` (the specification).
+        """
+        if status == HTTPStatus.NOT_FOUND and action == "read":
+            code = code or "task_not_found"
+        row = _find_error(status, code)
+        members = {
+            "code": code or row.code,
+            "message": message or row.message,
+            "type": row.type,
+            "param": row.param,
+        }
+        error = {name: value for name, value in members.items() if value is not None}
+        return self._answer({"error": error}, status)
+
+    def _answer(self, value: object, status: int = HTTPStatus.OK) -> Answer:
+        request_id = f"emulated-{next(self._request_numbers):08}"
+        return json_answer(status, value, {"X-Request-Id": request_id})
+
+    def _keyed(self, work: Callable[[Query], Answer]) -> Callable[[Query], Answer]:
+        """Let only callers with the key have the work done, and answer refusals."""
+
+        def guarded(query: Query) -> Answer:
+            if query.headers.get("Authorization") != f"Bearer {self._api_key}":
+                return self.refuse(HTTPStatus.UNAUTHORIZED)
+            try:
+                return work(query)
+            except Refusal as refusal:
+                return self.refuse(
+                    refusal.status, code=refusal.code, message=refusal.message
+                )
+
+        return guarded
+
+    def _submit(self, query: Query) -> Answer:
+        body = read_body(query.body)
+        order = self._persona if body.get("model") == PERSONA_MODEL else self._music
+        task = order(body, query.task_error)
+        usage = {
+            "billing_rule": "per_call",
+            "credits_reserved": task.price,
+            "user_group": "default",
+        }
+        return self._answer({**self._task(task, query.base), "usage": usage})
+
+    def _persona(self, body: Mapping[str, object], error: TaskError | None) -> Task:
+        track_id = read_persona(body, self._state)
+        return self._state.order_persona(
+            track_id,
+            job_id=self.new_job_id(),
+            model=PERSONA_MODEL,
+            price=self._price("persona"),
+            error=error,
+        )
+
+    def _music(self, body: Mapping[str, object], error: TaskError | None) -> Task:
+        order = read_music(body, self._state)
+        price, job_id = self._price("music"), self.new_job_id()
+        songs = [
+            Song(job_id, self._state.new_uuid(), **attrs.asdict(order))
+            for _ in range(_SONGS)
+        ]
+        return self._state.order_music(tuple(songs), price=price, error=error)
+
+    def _price(self, kind: Kind) -> int:
+        price = PRICES[kind]
+        if self._state.credits < price:
+            raise Refusal(None, status=HTTPStatus.PAYMENT_REQUIRED)
+        return price
+
+    def _read(self, query: Query) -> Answer:
+        job_id = query.parts["task_id"]
+        if not job_id.startswith(_ID_PREFIX):
+            raise Refusal(None, code="invalid_task_id")
+        task = self._state.tasks.get(job_id)
+        if task is None:
+            raise Refusal(None, status=HTTPStatus.NOT_FOUND, code="task_not_found")
+        return self._answer(self._task(task, query.base))
+
+    def _task(self, task: Task, base: str) -> dict[str, object]:
+        stage = task.stage(self._state.clock.now())
+        told: dict[str, object] = {
+            "created": self._state.clock.unix(task.created),
+            "id": task.id,
+            "model": task.model,
+            "object": "audio.generation.task",
+            "progress": stage.progress,
+            "status": stage.status,
+            "task_info": self._task_info(task, stage),
+            "type": "audio",
+        }
+        if stage.status == "failed" and task.error:
+            told["error"] = {**attrs.asdict(task.error), "type": "task_error"}
+        if stage.status == "completed":
+            told |= self._result(task, base)
+        return told
+
+    def _task_info(self, task: Task, stage: Stage) -> dict[str, object]:
+        if stage.is_final:
+            return {"can_cancel": False}
+        estimate = self._state.estimate(task.kind)
+        return {"can_cancel": task.kind == "music", "estimated_time": estimate}
+
+    def _result(self, task: Task, base: str) -> dict[str, object]:
+        if task.kind == "persona":
+            return {"result_data": {"persona_id": task.persona_id}}
+        songs = [_song(song, base) for song in task.songs]
+        links = [song["audio_url"] for song in songs]
+        told = {"songs": songs} if self._song_shape == "object" else songs
+        return {"result_data": told, "results": links}
+
+    def _credits(self, _: Query) -> Answer:
+        left = self._state.credits
+        used = sum(c.credits for c in self._state.charges if not c.refunded)
+        user = {"remaining_credits": left, "used_credits": used}
+        data = {"token": {**user, "unlimited_credits": False}, "user": user}
+        return self._answer({"data": data, "message": "", "success": True})
+
+    def _audio(self, query: Query) -> Answer:
+        song = self._finished_song(query)
+        if song is None:
+            return self._unknown(query)
+        return file_answer(song.audio, "audio/wav", query.headers.get("Range"))
+
+    def _cover(self, query: Query) -> Answer:
+        song = self._finished_song(query)
+        if song is None:
+            return self._unknown(query)
+        return file_answer(cover.draw(song.track_id), "image/png", None)
+
+    def _finished_song(self, query: Query) -> Song | None:
+        song = self._state.songs.get(query.parts["track_id"])
+        if song is None:
+            return None
+        stage = self._state.tasks[song.job_id].stage(self._state.clock.now())
+        return song if stage.status == "completed" else None
+
+    def _unknown(self, query: Query) -> Answer:
+        message = f"Invalid URL ({query.method} {query.path})"
+        return self.refuse(HTTPStatus.NOT_FOUND, message=message)
+
+
+def _find_error(status: int, code: str | None) -> _Error:
+    rows = [row for row in _ERRORS if row.status == status]
+    named = [row for row in rows if row.code == code]
+    if named or rows:
+        return (named or rows)[0]
+    # Nothing documents these: such an answer is a gateway's, and has no code.
+    return _Error(status, None, None, f"The gateway answered {status}")
+
+
+def _song(song: Song, base: str) -> dict[str, object]:
+    address = f"{base}/media/{song.track_id}"
+    return {
+        "result_id": song.track_id,
+        "title": song.title,
+        "tags": song.style,
+        "duration": song.duration,
+        "audio_url": f"{address}.wav",
+        "stream_audio_url": f"{address}.wav",
+        "image_url": f"{address}.png",
+    }
