@@ -1,0 +1,71 @@
+"""What most tests need: an emulator, and a client that speaks to it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from personakit import PersonaKit, TrackRef
+from personakit.emulator import Emulator
+
+
+def pytest_configure():
+    """Say that there is no event loop yet.
+
+    looptime asks for the current one before each test, and Python 3.11 would make one
+    for the first synchronous test that nobody closes.
+    """
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """Run the emulated service in real service time, which virtual time skips."""
+    async with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+async def kit(emulator: Emulator) -> AsyncIterator[PersonaKit]:
+    """Open a client of the emulated service."""
+    async with connect(emulator) as client:
+        yield client
+
+
+def connect(emulator: Emulator, **options: object) -> PersonaKit:
+    """Make a client of the emulated service."""
+    address = emulator.url("evolink")
+    options = {"api_key": emulator.api_key, "base_url": address, **options}
+    return PersonaKit("evolink", **options)
+
+
+@pytest.fixture
+def service() -> Iterator[Emulator]:
+    """Run an emulator in a thread and a real-time loop of its own, very fast."""
+    emulator = Emulator(speed=200)
+    started, stop = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with emulator:
+            started.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    started.wait(timeout=5)
+    yield emulator
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture
+def source(emulator: Emulator) -> TrackRef:
+    """Put the source song of the persona specification's examples into the service."""
+    song = emulator.seed_song(
+        job_id="task-unified-1774169216-ocqaqde7",
+        track_id="4fcc4507-a7ae-4441-ad8a-465c2f61d5bb",
+    )
+    return TrackRef(song.job_id, song.track_id)

@@ -1,0 +1,75 @@
+"""Uses the public API as callers do; only type-checked, never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_type
+
+import aiohttp
+
+from personakit import (
+    Ability,
+    Credits,
+    Job,
+    MusicRequest,
+    Persona,
+    PersonaKit,
+    PersonaKitError,
+    PersonaRequest,
+    Receipt,
+    Snapshot,
+    Track,
+    TrackRef,
+    VocalWindow,
+)
+from personakit.emulator import Emulator, Fault
+
+
+async def main_job(session: aiohttp.ClientSession) -> None:
+    """Results have their own types."""
+    async with PersonaKit("evolink", session=session, timeout=60) as kit:
+        assert_type(kit, PersonaKit)
+        persona = await kit.create_persona(
+            TrackRef("task-unified-1", "t"),
+            name="Voice",
+            description="Warm",
+            window=VocalWindow(15, 35),
+        )
+        assert_type(persona, Persona)
+        tracks = await kit.generate(
+            lyrics="La", style="jazz", title="La", persona=persona
+        )
+        assert_type(tracks, tuple[Track, ...])
+        assert_type(await kit.download(tracks[0], Path("out")), Path)
+        assert_type(await kit.credits(), Credits)
+        assert_type(kit.can(Ability.CANCEL), bool)
+
+
+async def jobs(kit: PersonaKit, source: Track) -> None:
+    """A job knows what it yields, also when it is found again."""
+    song = await kit.submit(MusicRequest(idea="rain"))
+    assert_type(song, Job[tuple[Track, ...]])
+    assert_type(await song, tuple[Track, ...])
+    voice = await kit.submit(PersonaRequest(source, name="V", description="d"))
+    assert_type(voice, Job[Persona])
+    assert_type(await voice.result(timeout=9, on_timeout="cancel"), Persona)
+    assert_type(voice.snapshot, Snapshot[Persona] | None)
+    assert_type(kit.attach(voice.token, PersonaRequest), Job[Persona])
+    async for snapshot in song.updates(every=1.5):
+        assert_type(snapshot, Snapshot[tuple[Track, ...]])
+    async for found in kit.resume():
+        assert_type(found, Job[Persona | tuple[Track, ...]])
+
+
+def errors(error: PersonaKitError) -> None:
+    """Errors tell of the money."""
+    assert_type(error.receipt, Receipt | None)
+    assert_type(error.retry_safe, bool)
+
+
+async def emulator() -> None:
+    """The emulator is typed for callers too."""
+    async with Emulator(speed=60) as service:
+        service.inject(Fault.drop(), on="submit")
+        assert_type(service.url("evolink"), str)
+        assert_type(service.credits, float)

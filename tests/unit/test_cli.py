@@ -1,0 +1,159 @@
+"""The command line, driven as a person or a script would."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from personakit import demo
+from personakit.cli import cli
+from personakit.errors import ServiceUnavailable
+
+COMMAND = [sys.executable, "-m", "personakit"]
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Let the demo's service run faster than for people."""
+    monkeypatch.setattr(demo, "SPEED", 300.0)
+
+
+def test_help_tells_where_to_begin():
+    """The help explains what a persona is and names the commands."""
+    shown = CliRunner().invoke(cli, ["--help"])
+
+    assert shown.exit_code == 0
+    assert "reusable singing voice" in shown.output
+    assert re.search(r"personakit demo +watch", shown.output)
+    assert re.search(r"personakit emulate +a local service", shown.output)
+
+
+def test_demo_ends_with_a_table(fast, tmp_path):
+    """Away from a terminal the demo prints plain lines and the table."""
+    shown = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / "out")])
+
+    assert shown.exit_code == 0, shown.output
+    assert "Source song: queued\n" in shown.output
+    assert "Persona 'Jazz Vocalist': completed 100%\n" in shown.output
+    assert "Created, paid and saved" in shown.output
+    assert "979 emulated credits left" in shown.output
+    assert len(list((tmp_path / "out").glob("*.wav"))) == 3
+
+
+def test_demo_prints_one_json_object(fast, tmp_path):
+    """With --json the output is one object, and its files exist."""
+    shown = CliRunner().invoke(cli, ["demo", "--json", "--out", str(tmp_path)])
+    told = json.loads(shown.output)
+
+    assert told["persona"]["name"] == "Jazz Vocalist"
+    assert list(told["paid"].values()) == [10, 1, 10]
+    assert told["credits_left"] == 979
+    assert [Path(track["file"]).exists() for track in told["tracks"]] == [True] * 3
+
+
+def test_demo_reports_an_error_in_one_line(monkeypatch, tmp_path):
+    """What goes wrong is said without a traceback."""
+
+    async def fail(*_):
+        raise ServiceUnavailable("The service gave no answer.")
+
+    monkeypatch.setattr("personakit.cli.run_demo", fail)
+    shown = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path)])
+
+    assert shown.exit_code == 1
+    assert shown.output == ("Error: The service gave no answer. Nothing was charged.\n")
+
+
+def test_demo_is_alive_on_a_terminal(tmp_path):
+    """On a real terminal each job has a moving bar."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--out", str(tmp_path)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+    )
+    os.close(slave)
+    shown = read_terminal(master)
+
+    assert process.wait(timeout=10) == 0
+    assert "━" in shown
+    assert "running" in shown
+    assert "Created, paid and saved" in shown
+
+
+def read_terminal(master: int) -> str:
+    """Read what a program shows until it ends."""
+    shown = b""
+    while select.select([master], [], [], 15)[0]:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # the other side has closed
+            break
+        shown += piece
+    os.close(master)
+    return shown.decode()
+
+
+def test_emulate_serves_until_interrupted():
+    """The emulator runs as a server of its own, and Ctrl-C stops it."""
+    process = subprocess.Popen(
+        [*COMMAND, "emulate", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    url = first.split()[-1]
+    request = urllib.request.Request(
+        f"{url}/v1/credits", headers={"Authorization": "Bearer emulator-key"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        balance = json.load(answer)
+    process.send_signal(signal.SIGINT)
+    with process.stdout as shown:
+        rest = shown.read()
+
+    assert process.wait(timeout=5) == 0
+    assert balance["data"]["user"]["remaining_credits"] == 1000
+    assert 'PersonaKit("evolink"' in rest
+    assert rest.endswith("Stopped.\n")
+
+
+def test_emulate_in_process_can_be_interrupted(monkeypatch):
+    """An interrupt ends the server with a word, not with a traceback."""
+
+    async def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("personakit.cli._serve", interrupt)
+    shown = CliRunner().invoke(cli, ["emulate"])
+
+    assert (shown.exit_code, shown.output) == (0, "Stopped.\n")
+
+
+def test_taken_port_is_named():
+    """A port in use is said in one line."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        shown = CliRunner().invoke(cli, ["emulate", "--port", str(port)])
+
+    assert shown.exit_code == 1
+    assert shown.output.startswith(f"Error: Port {port}: ")

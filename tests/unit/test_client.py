@@ -1,0 +1,95 @@
+"""The client: its arguments, its key, and what it hands on."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from personakit import (
+    Ability,
+    AuthenticationError,
+    InvalidRequest,
+    PersonaKit,
+)
+
+
+def test_key_comes_from_the_environment(monkeypatch):
+    """Without a key of its own the client takes the service's variable."""
+    monkeypatch.setenv("EVOLINK_API_KEY", "sk-env")
+    kit = PersonaKit("evolink")
+
+    assert kit._key == "sk-env"
+
+
+def test_given_key_wins(monkeypatch):
+    """A key that is passed is used, whatever the environment says."""
+    monkeypatch.setenv("EVOLINK_API_KEY", "sk-env")
+
+    assert PersonaKit("evolink", api_key="sk-own")._key == "sk-own"
+
+
+def test_missing_key_is_named(monkeypatch):
+    """Without any key the error names the argument and the variable."""
+    monkeypatch.delenv("EVOLINK_API_KEY", raising=False)
+    with pytest.raises(AuthenticationError, match="api_key, or set EVOLINK_API_KEY"):
+        PersonaKit("evolink")
+
+
+@pytest.mark.parametrize("key", ["a b", "a\r\nX-Evil: 1", "schlüssel", "\n"])
+def test_damaged_key_is_refused_unseen(key):
+    """A key that cannot go into a header is refused, and not repeated."""
+    with pytest.raises(InvalidRequest, match="api_key must be printable") as caught:
+        PersonaKit("evolink", api_key=key)
+
+    assert key not in str(caught.value)
+
+
+def test_empty_key_is_no_key(monkeypatch):
+    """An empty key is missing, even where the environment has one."""
+    monkeypatch.setenv("EVOLINK_API_KEY", "sk-env")
+    with pytest.raises(AuthenticationError):
+        PersonaKit("evolink", api_key="")
+
+
+def test_unknown_service_is_refused():
+    """A wrong name lists the right ones."""
+    with pytest.raises(InvalidRequest, match="provider must be one of evolink"):
+        PersonaKit("evo", api_key="k")
+
+
+def test_insecure_address_is_refused():
+    """The key is never sent in the clear."""
+    with pytest.raises(InvalidRequest, match="base_url must be an https address"):
+        PersonaKit("evolink", api_key="k", base_url="http://api.evolink.ai")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, -math.inf, "9", None, True])
+def test_timeout_is_a_positive_number(timeout):
+    """Seconds are a positive number, or infinite."""
+    with pytest.raises(InvalidRequest, match="timeout must be a positive number"):
+        PersonaKit("evolink", api_key="k", timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("ability", "expected"),
+    [
+        (Ability.PERSONA, True),
+        (Ability.MUSIC, True),
+        (Ability.CREDITS, True),
+        (Ability.CANCEL, False),
+    ],
+)
+def test_can_tells_what_the_service_offers(ability, expected):
+    """Abilities are known without any request."""
+    assert PersonaKit("evolink", api_key="k").can(ability) is expected
+
+
+async def test_closing_what_was_never_opened_is_harmless():
+    """A client that was not used closes."""
+    async with PersonaKit("evolink", api_key="k") as kit:
+        pass
+    await kit.aclose()
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}

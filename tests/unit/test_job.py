@@ -1,0 +1,75 @@
+"""The handle: what it shows without asking anybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from personakit import Job, JobState, MusicRequest, Persona, PersonaRequest, Snapshot
+from personakit.errors import JobFailed
+from personakit.models import TrackRef
+from personakit.receipt import Ability, Receipt
+
+RECEIPT = Receipt("evolink", Ability.PERSONA, job_id="task-unified-1")
+
+
+async def nobody():
+    raise AssertionError("no engine is needed here")
+
+
+def make(**more) -> Job[Persona]:
+    """Make a handle that may not ask anybody."""
+    return Job(RECEIPT, here=nobody, timeout=9, **more)
+
+
+def test_handle_shows_id_receipt_and_token():
+    """Id, receipt and token are known without a request."""
+    job = make()
+
+    assert (job.id, job.receipt, job.token) == (
+        "task-unified-1",
+        RECEIPT,
+        RECEIPT.token,
+    )
+
+
+def test_repr_tells_kind_id_and_state():
+    """A handle in a log line tells what it is."""
+    queued = Snapshot("task-unified-1", JobState.QUEUED, "pending")
+
+    assert repr(make()) == "<Job persona task-unified-1 not read yet>"
+    assert repr(make(snapshot=queued)) == "<Job persona task-unified-1 queued>"
+
+
+async def test_final_snapshot_needs_no_reading():
+    """A job that was final from the start yields its one snapshot."""
+    final = Snapshot("j", JobState.COMPLETED, "done", result=Persona("p", "evolink"))
+    job = make(snapshot=final)
+
+    assert [one async for one in job.updates()] == [final]
+
+
+def test_result_is_completed_by_the_request():
+    """A persona gets the name that the caller gave it."""
+    source = TrackRef("task-unified-0", "t")
+    wish = PersonaRequest(source, name="Voice", description="Warm", style="")
+    final = Snapshot("j", JobState.COMPLETED, "done", result=Persona("p", "evolink"))
+    done = make(request=wish)._complete(final)
+
+    assert done.result == Persona("p", "evolink", "Voice", "Warm", None, source)
+
+
+def test_failure_carries_the_receipt():
+    """A failed job's error finds it again."""
+    failed = Snapshot("j", JobState.FAILED, "failed", failure=JobFailed("no"))
+    done = make(request=MusicRequest(idea="rain"))._complete(failed)
+
+    assert done.failure is not None
+    assert done.failure.receipt == RECEIPT
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
+def test_unfinished_snapshot_is_left_alone(state):
+    """There is nothing to complete before the end."""
+    snapshot = Snapshot("j", state, "word")
+
+    assert make(request=MusicRequest(idea="rain"))._complete(snapshot) is snapshot

@@ -1,0 +1,74 @@
+"""A value for each loop, closed no later than the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from personakit.perloop import PerLoop
+
+
+class Thing:
+    """Something that must be closed in the loop that opened it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.is_closed = False
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        assert asyncio.get_running_loop() is self.loop
+        self.is_closed = True
+
+
+async def test_one_loop_has_one_value():
+    """Every call in a loop gets the same value."""
+    things = PerLoop(Thing, Thing.close)
+    first, second = await asyncio.gather(things.here(), things.here())
+
+    assert first is second
+    await things.aclose()
+
+
+async def test_closed_value_is_opened_anew():
+    """After closing, the next call opens another value; closing twice is harmless."""
+    things = PerLoop(Thing, Thing.close)
+    first = await things.here()
+    await things.aclose()
+    await things.aclose()
+    second = await things.here()
+
+    assert first.is_closed
+    assert second is not first
+    assert not second.is_closed
+    await things.aclose()
+
+
+def test_loop_that_ends_closes_its_value():
+    """Nothing stays open when nobody closes: the end of the loop does."""
+    things = PerLoop(Thing, Thing.close)
+    seen = [asyncio.run(things.here()) for _ in range(3)]
+
+    assert [thing.is_closed for thing in seen] == [True, True, True]
+    assert len({id(thing) for thing in seen}) == 3
+
+
+def test_threads_have_values_of_their_own():
+    """Two loops in two threads do not share, and each closes its own."""
+    things = PerLoop(Thing, Thing.close)
+    seen: list[Thing] = []
+    both_open = threading.Barrier(2, timeout=5)
+
+    async def use() -> None:
+        seen.append(await things.here())
+        both_open.wait()
+        await things.aclose()
+
+    threads = [threading.Thread(target=asyncio.run, args=(use(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert seen[0] is not seen[1]
+    assert all(thing.is_closed for thing in seen)
