@@ -89,7 +89,9 @@ class PersonaKit:
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         self._provider = find_provider(provider)
-        self._base_url = check_base_url(base_url or self._provider.base_url)
+        self._base_url = check_base_url(
+            self._provider.base_url if base_url is None else base_url
+        )
         self._key = _find_key(api_key, self._provider.key_variable)
         self._session = session
         self._timeout = check_timeout(timeout)

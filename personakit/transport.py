@@ -1,9 +1,10 @@
 """aiohttp on one side, `Request` and `Response` on the other.
 
-One request in, one response out, whatever its status. There is no repetition here,
-no redirect is followed, and the key goes to the service's own address only. What this
-module must know for certain is whether any byte of a request may have left: see
-`_was_sent`. A transport belongs to the event loop in which it was made.
+One request in, one response out, whatever its status. Nothing is repeated here (but by
+aiohttp itself: a GET that meets an idle connection just closed), no redirect is
+followed, and the key goes to the service's own address only. What this module must know
+for certain is whether any byte of a request may have left: see `_was_sent`. A transport
+belongs to the event loop in which it was made.
 """
 
 from __future__ import annotations

@@ -56,8 +56,12 @@ class Engine:
         factory=set[asyncio.Task[Any]], init=False
     )
 
-    async def own(self, sending: Coroutine[Any, Any, T]) -> T:
-        """Await a paid request that goes on even if this caller is cancelled."""
+    async def own(self, sending: Coroutine[Any, Any, T], receipt: Receipt) -> T:
+        """Await a paid request that goes on even if this caller is cancelled.
+
+        Raises:
+            OutcomeUnknown: the client was closed before the answer came.
+        """
         task = asyncio.get_running_loop().create_task(sending)
         self.sendings.add(task)
         task.add_done_callback(self.sendings.discard)
@@ -65,6 +69,12 @@ class Engine:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_report_orphan)
+            if task.cancelled() and not _is_cancelled():
+                raise OutcomeUnknown(
+                    "The client was closed while a paid request was under way.",
+                    receipt=receipt,
+                    provider=receipt.provider,
+                ) from None
             raise
 
     async def aclose(self) -> None:
@@ -76,6 +86,12 @@ class Engine:
         await asyncio.gather(*self.sendings, return_exceptions=True)
         await self.poller.aclose()
         await self.transport.aclose()
+
+
+def _is_cancelled() -> bool:
+    """Tell whether the running task itself is being cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _report_orphan(task: asyncio.Task[Any]) -> None:
@@ -137,7 +153,7 @@ async def submit(
     receipt = Receipt(engine.provider.name, request.ability)
 
     async def attempt(within: float) -> Snapshot[Result]:
-        return await engine.own(_send_paid(engine, call, receipt, within))
+        return await engine.own(_send_paid(engine, call, receipt, within), receipt)
 
     snapshot = await repeat(attempt, deadline=deadline)
     return attrs.evolve(receipt, job_id=snapshot.job_id), snapshot

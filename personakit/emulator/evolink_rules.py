@@ -220,7 +220,7 @@ def _check_window(fields: _Fields) -> None:
         raise Refusal("vocal_start and vocal_end must not be negative")
     if end <= start:
         raise Refusal("vocal_end must be greater than vocal_start")
-    # Decimal bounds have no exact difference: 40.1 - 10.1 is a little more than 30.
+    # Decimal bounds have no exact difference: 40.2 - 10.2 is a little more than 30.
     if not _WINDOW[0] <= round(end - start, 6) <= _WINDOW[1]:
         # documented
         raise Refusal("vocal_end - vocal_start must be between 10 and 30 seconds")

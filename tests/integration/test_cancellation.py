@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from personakit import MusicRequest, PersonaKitError
+from personakit import MusicRequest, OutcomeUnknown, PersonaKitError
 from personakit.emulator import Emulator, Fault
 from personakit.journal import Mark
 from personakit.workflows import GRACE
@@ -107,11 +107,12 @@ async def test_closing_does_not_wait_for_ever(emulator):
     call = asyncio.create_task(kit.submit(IDEA))
     await asyncio.sleep(0.1)
     await kit.aclose()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(OutcomeUnknown, match="client was closed") as caught:
         await call
 
     [(receipt, mark)] = await kit._journal.unfinished()
     assert (receipt.job_id, mark) == (None, Mark.SENDING)
+    assert caught.value.receipt == receipt
     assert asyncio.get_running_loop().time() == pytest.approx(GRACE + 0.1, abs=0.1)
 
 

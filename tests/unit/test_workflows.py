@@ -13,7 +13,7 @@ from personakit.models import MusicRequest
 from personakit.pace import Pace
 from personakit.poller import Poller
 from personakit.providers.evolink import Evolink
-from personakit.receipt import Ability
+from personakit.receipt import Ability, Receipt
 from personakit.transport import Transport, check_base_url
 from personakit.workflows import (
     Engine,
@@ -71,7 +71,9 @@ async def test_owned_request_outlives_its_caller(poor_engine):
         await asyncio.sleep(10)
         done.append(1)
 
-    caller = asyncio.create_task(poor_engine.own(send()))
+    caller = asyncio.create_task(
+        poor_engine.own(send(), Receipt("evolink", Ability.MUSIC))
+    )
     await asyncio.sleep(1)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
