@@ -79,5 +79,6 @@ def _pauses() -> Iterator[float]:
     """Yield growing pauses; half of each is left to chance, so that fleets spread."""
     waits = backoff.expo(base=2, factor=FIRST_PAUSE / 2, max_value=LONGEST_PAUSE / 2)
     next(waits)  # the first value only primes the generator
-    for half in waits:
+    while True:
+        half = next(waits)
         yield half + backoff.full_jitter(half)

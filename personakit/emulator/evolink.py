@@ -100,7 +100,7 @@ class Evolink:
         self._api_key = api_key
         self._song_shape = song_shape
         self._request_numbers = itertools.count(1)
-        self.routes = (
+        self.routes: tuple[Route, ...] = (
             Route(
                 "submit", "POST", "/v1/audios/generations", self._keyed(self._submit)
             ),

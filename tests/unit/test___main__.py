@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
 
 import pytest
@@ -10,13 +10,15 @@ import pytest
 from personakit.__main__ import main
 
 
-def test_module_runs_the_command_line():
+def test_module_runs_the_command_line(monkeypatch, capsys):
     """``python -m personakit`` is the command line."""
-    command = [sys.executable, "-m", "personakit", "--version"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    monkeypatch.delitem(sys.modules, "personakit.__main__")
+    monkeypatch.setattr(sys, "argv", ["personakit", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("personakit", run_name="__main__")
 
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.startswith("personakit, version ")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("personakit, version ")
 
 
 def test_main_runs_the_command_line(monkeypatch, capsys):

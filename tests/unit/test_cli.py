@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import pty
@@ -16,9 +18,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
+from rich.progress import Progress
 
-from personakit import demo
-from personakit.cli import cli
+from personakit import JobState, PersonaKit, Snapshot, demo
+from personakit.cli import _serve, _show_live, cli
 from personakit.errors import ServiceUnavailable
 
 COMMAND = [sys.executable, "-m", "personakit"]
@@ -96,6 +100,23 @@ def test_demo_is_alive_on_a_terminal(tmp_path):
     assert "Created, paid and saved" in shown
 
 
+def test_bars_follow_the_progress_of_each_job():
+    """Every job has one bar: it moves with the readings and ends full."""
+    progress = Progress(console=Console(file=io.StringIO()))
+    show = _show_live(progress)
+    running = Snapshot("j", JobState.RUNNING, "processing", progress=0.25)
+    show("Song", Snapshot("j", JobState.QUEUED, "pending"))
+    show("Song", running)
+    show("Persona", running)
+    show("Persona", Snapshot("j", JobState.COMPLETED, "completed"))
+
+    assert [(bar.description, bar.completed) for bar in progress.tasks] == [
+        ("Song", 0.25),
+        ("Persona", 1.0),
+    ]
+    assert progress.tasks[1].fields["state"] == "completed"
+
+
 def read_terminal(master: int) -> str:
     """Read what a program shows until it ends."""
     shown = b""
@@ -133,6 +154,22 @@ def test_emulate_serves_until_interrupted():
     assert balance["data"]["user"]["remaining_credits"] == 1000
     assert 'PersonaKit("evolink"' in rest
     assert rest.endswith("Stopped.\n")
+
+
+async def test_emulate_tells_how_to_connect(capsys):
+    """The first words of the server are its address and its key."""
+    serving = asyncio.create_task(_serve(0, 20, 5))
+    await asyncio.sleep(1)
+    told = capsys.readouterr().out
+    url = told.split()[3]
+    async with PersonaKit("evolink", api_key="emulator-key", base_url=url) as kit:
+        balance = await kit.credits()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+
+    assert balance.spendable == 5
+    assert f'base_url="{url}")' in told
 
 
 def test_emulate_in_process_can_be_interrupted(monkeypatch):
