@@ -9,10 +9,9 @@ since values may be secret.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar, get_origin
+from typing import Any, NewType, TypeVar, get_origin
 
 import attrs
 import cattrs
@@ -23,6 +22,9 @@ from personakit.errors import MalformedAnswer, refuse
 from personakit.receipt import JOB_ID_LIMIT, TOKEN_VERSION, Ability, Receipt
 
 T = TypeVar("T")
+
+Id = NewType("Id", str)
+"""Text that names something, and so is never empty."""
 
 _NAMES: dict[type, str] = {
     str: "a string",
@@ -55,6 +57,12 @@ def _strict(expected: type[T], *accepted: type) -> Callable[[Any, Any], T]:
     return hook
 
 
+def _id(value: Any, _: Any) -> Id:
+    if not isinstance(value, str) or not value:
+        raise _WrongType(f"expected an id, got {_name(value) if value else 'nothing'}")
+    return Id(value)
+
+
 def _only(
     accepted: type, factory: Callable[[Any, cattrs.Converter], Callable[..., Any]]
 ) -> Callable[[Any, cattrs.Converter], Callable[..., Any]]:
@@ -83,6 +91,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(bool, _strict(bool, bool))
     converter.register_structure_hook(int, _strict(int, int))
     converter.register_structure_hook(float, _strict(float, int, float))
+    converter.register_structure_hook(Id, _id)
     converter.register_structure_hook_factory(
         attrs.has, _only(dict, make_dict_structure_fn)
     )
@@ -129,27 +138,12 @@ def structure(data: object, shape: type[T], *, at: str = "$") -> T:
 def _first_problem(error: BaseException, path: str) -> tuple[str, str]:
     """Walk down to the first leaf of cattrs' error tree, collecting the path."""
     if isinstance(error, cattrs.ClassValidationError):
-        for inner, note in error.group_exceptions()[0]:
-            return _first_problem(inner, f"{path}.{note.name}")
+        inner, member = error.group_exceptions()[0][0]
+        return _first_problem(inner, f"{path}.{member.name}")
     if isinstance(error, cattrs.IterableValidationError):
-        for inner, item in error.group_exceptions()[0]:
-            return _first_problem(inner, f"{path}[{item.index}]")
+        inner, item = error.group_exceptions()[0][0]
+        return _first_problem(inner, f"{path}[{item.index}]")
     return path, "missing" if isinstance(error, KeyError) else str(error)
-
-
-def number_or_none(value: object) -> float | None:
-    """Read a mere hint: a finite number, or None for anything else.
-
-    For members that only help the wait (progress, estimates). A service that changes
-    one of those must not cost anybody a result.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 @attrs.frozen

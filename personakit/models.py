@@ -51,12 +51,15 @@ _NEXT: dict[JobState, frozenset[JobState]] = {
 }
 
 
-def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
+def number_or_none(value: object) -> float | None:
+    """Return a finite number as a float, and None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 _Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
@@ -76,7 +79,7 @@ def _text(owner: object, attribute: attrs.Attribute[Any], value: object) -> None
 
 def _number(low: float, high: float) -> _Validator:
     def check(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-        if not _is_number(value) or not low <= value <= high:
+        if number_or_none(value) is None or not low <= value <= high:
             limits = f"from {low:g}" + ("" if high == math.inf else f" to {high:g}")
             raise refuse(
                 attribute.name, f"must be a number {limits}", "Change or omit it"

@@ -16,10 +16,15 @@ from typing import Any, TypeVar
 
 import attrs
 
-from personakit.convert import number_or_none
 from personakit.errors import OutcomeUnknown, PersonaKitError, WaitTimeout, refuse
 from personakit.journal import Journal, Mark
-from personakit.models import Credits, JobRequest, Result, Snapshot
+from personakit.models import (
+    Credits,
+    JobRequest,
+    Result,
+    Snapshot,
+    number_or_none,
+)
 from personakit.poller import Poller
 from personakit.providers.base import Provider, unsupported
 from personakit.receipt import Ability, Receipt

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, cast
 
 import attrs
 
-from personakit.convert import number_or_none, structure
+from personakit.convert import Id, structure
 from personakit.errors import (
     AuthenticationError,
     ContentRefused,
@@ -27,7 +27,15 @@ from personakit.errors import (
     RateLimited,
     ServiceUnavailable,
 )
-from personakit.models import Credits, JobState, Persona, Result, Snapshot, Track
+from personakit.models import (
+    Credits,
+    JobState,
+    Persona,
+    Result,
+    Snapshot,
+    Track,
+    number_or_none,
+)
 from personakit.providers.base import Reader, Refusal, Row
 from personakit.receipt import JOB_ID_LIMIT, Ability
 from personakit.wire import Json, Response
@@ -76,18 +84,19 @@ _FAILURES: dict[str, tuple[type[JobFailed], bool]] = {
 }
 
 
-# The wire's shapes. A member that is a mere hint is `Any`: see number_or_none.
+# The wire's shapes. What only helps the wait (progress, estimates) is `Any`, read by
+# number_or_none: a service that changes a mere hint must not cost anybody a result.
 
 
 @attrs.frozen
 class _Accepted:
-    id: str
+    id: Id
     task_info: Any = None
 
 
 @attrs.frozen
 class _Task:
-    id: str
+    id: Id
     status: str
     model: str | None = None
     created: Any = None
@@ -99,7 +108,7 @@ class _Task:
 
 @attrs.frozen
 class _Song:
-    result_id: str
+    result_id: Id
     audio_url: str | None = None
     stream_audio_url: str | None = None
     image_url: str | None = None
@@ -115,7 +124,7 @@ class _Songs:
 
 @attrs.frozen
 class _PersonaResult:
-    persona_id: str
+    persona_id: Id
 
 
 @attrs.frozen
@@ -244,9 +253,6 @@ def _read_failure(task: _Task, state: JobState) -> PersonaKitError | None:
 def _finish_persona(task: _Task) -> Persona:
     """[music] ``result_data.persona_id``, the only documented place."""
     made = structure(task.result_data, _PersonaResult, at="$.result_data")
-    if not made.persona_id:
-        path = "$.result_data.persona_id"
-        raise MalformedAnswer(f"{path} is empty.", path=path)
     return Persona(made.persona_id, PROVIDER)
 
 

@@ -1,0 +1,330 @@
+"""What Evolink's answers mean, case by recorded case."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from personakit import errors
+from personakit.errors import MalformedAnswer, OutcomeUnknown, PersonaKitError
+from personakit.models import Credits, JobState, Persona, Snapshot, Track
+from personakit.providers.base import STATUS_ROWS, Refusal
+from personakit.providers.evolink.parse import _ERRORS, _FAILURES, _STATES, find_refusal
+from personakit.wire import Response
+from tests.unit.providers.evolink.cases import (
+    CASES,
+    MUSIC_JOB,
+    PERSONA_JOB,
+    Case,
+    cases,
+    read,
+)
+
+
+@pytest.mark.parametrize("case", cases(failing=True))
+def test_bad_answers(case: Case):
+    """Every recorded bad answer is the error that it should be."""
+    with pytest.raises(PersonaKitError) as caught:
+        case.read()
+
+    error, expected = caught.value, dict(case.expect)
+    assert type(error) is getattr(errors, expected.pop("error"))
+    assert expected.pop("message", "") in error.message
+    assert error.charged == expected.pop("charged", "no")
+    assert error.retry_safe is expected.pop("retry_safe", False)
+    assert {name: getattr(error, name) for name in expected} == expected
+    assert error.provider == "evolink"
+    assert error.status == case.response["status"]
+
+
+@pytest.mark.parametrize("case", cases(failing=False))
+def test_good_answers(case: Case):
+    """Every recorded good answer is read as it should be."""
+    told, expected = case.read(), dict(case.expect)
+    if isinstance(told, Snapshot):
+        tracks = expected.pop("tracks", None)
+        persona = expected.pop("persona", None)
+        failure = expected.pop("failure", None)
+        assert told.is_known_state is expected.pop("is_known_state", True)
+        if failure is not None:
+            assert type(told.failure) is getattr(errors, failure)
+            for name in ("code", "charged", "retry_safe"):
+                wanted = expected.pop(name, False)
+                assert getattr(told.failure, name) == wanted
+        if tracks is not None:
+            assert [track.track_id for track in told.result] == tracks
+        if persona is not None:
+            assert told.result == Persona(persona, "evolink")
+        assert (told.result is None) is (told.state is not JobState.COMPLETED)
+    for name, value in expected.items():
+        assert getattr(told, name) == value
+
+
+def test_track_carries_everything_told():
+    """A track has the ids, links, names and length of the song, and its expiry."""
+    [track] = CASES["read-music-completed"].read().result
+
+    created = datetime.fromtimestamp(1766319090, UTC)
+    assert track == Track(
+        provider="evolink",
+        job_id=MUSIC_JOB,
+        track_id="4fcc4507-a7ae-4441-ad8a-465c2f61d5bb",
+        audio_url="https://media.evolink.ai/xxx.mp3",
+        stream_url="https://media.evolink.ai/xxx.mp3",
+        image_url="https://media.evolink.ai/xxx.jpeg",
+        title="Forget Me Nots",
+        style="R&B",
+        duration=91.2,
+        model="suno-v5-beta",
+        expires_at=created + timedelta(hours=24),
+    )
+
+
+def test_both_shapes_mean_the_same():
+    """Songs in an object and songs in the bare array are the same tracks."""
+    as_object = CASES["read-music-completed"].read()
+    as_array = CASES["read-music-completed-array"].read()
+
+    assert as_object == as_array
+
+
+def change(name: str, **members: object) -> Response:
+    """Return a recorded answer with other members; None removes one."""
+    body = copy.deepcopy(CASES[name].response["body"])
+    for member, value in members.items():
+        if value is None:
+            del body[member]
+        else:
+            body[member] = value
+    return Response(200, {}, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "path"),
+    [
+        ("read-music-pending", {"id": 7}, "$.id"),
+        ("read-music-pending", {"id": None}, "$.id"),
+        ("read-music-pending", {"id": "task-unified-other"}, "$.id"),
+        ("read-music-pending", {"status": 7}, "$.status"),
+        ("read-music-pending", {"status": None}, "$.status"),
+        ("read-music-completed", {"result_data": None}, "$.result_data"),
+        ("read-music-completed", {"result_data": "x"}, "$.result_data"),
+        ("read-music-completed", {"result_data": {}}, "$.result_data.songs"),
+        ("read-music-completed", {"result_data": {"songs": []}}, "$.result_data"),
+        ("read-music-completed", {"result_data": []}, "$.result_data"),
+        (
+            "read-music-completed",
+            {"result_data": {"songs": [{"result_id": "a"}, {}]}},
+            "$.result_data.songs[1].result_id",
+        ),
+        (
+            "read-music-completed",
+            {"result_data": [{"result_id": "a", "duration": "91.2"}]},
+            "$.result_data[0].duration",
+        ),
+        (
+            "read-music-completed",
+            {"result_data": {"songs": [{"result_id": ""}]}},
+            "$.result_data.songs[0].result_id",
+        ),
+        ("read-persona-completed", {"result_data": {}}, "$.result_data.persona_id"),
+        (
+            "read-persona-completed",
+            {"result_data": {"persona_id": None}},
+            "$.result_data.persona_id",
+        ),
+        (
+            "read-persona-completed",
+            {"result_data": {"persona_id": ""}},
+            "$.result_data.persona_id",
+        ),
+    ],
+)
+def test_changed_answers_name_the_place(name, members, path):
+    """What a result needs and does not find is named by its place, and is no result."""
+    with pytest.raises(MalformedAnswer) as caught:
+        read("persona" if "persona" in name else "music", change(name, **members))
+
+    assert caught.value.path == path
+    assert caught.value.retry_safe
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"progress": "half"},
+        {"progress": None},
+        {"progress": True},
+        {"task_info": 7},
+        {"task_info": {"estimated_time": "soon"}},
+        {"created": "yesterday"},
+        {"created": 1e300},
+        {"new_member": {"a": 1}},
+        {"usage": None},
+        {"type": "video"},
+    ],
+)
+@pytest.mark.parametrize("name", ["read-music-completed"])
+def test_hints_of_another_type_cost_nothing(name, members):
+    """What only helps the wait may change without costing anybody a result."""
+    recorded = copy.deepcopy(CASES[name].response["body"])
+    recorded |= {key: value for key, value in members.items() if value is not None}
+    for key, value in members.items():
+        if value is None:
+            recorded.pop(key, None)
+    told = read("music", Response(200, {}, json.dumps(recorded).encode()))
+
+    assert told.state is JobState.COMPLETED
+    assert len(told.result) == 1
+
+
+def test_link_of_unknown_age_has_no_expiry():
+    """Without a readable date of the task nothing is claimed of its links."""
+    answers = [
+        change("read-music-completed", created=created)
+        for created in ("x", 1e300, -1e300)
+    ]
+
+    assert [read("music", answer).result[0].expires_at for answer in answers] == [
+        None
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    ("progress", "fraction"), [(0, 0.0), (45, 0.45), (100, 1.0), (250, 1.0), (-5, 0.0)]
+)
+def test_progress_is_a_fraction(progress, fraction):
+    """Percent become a fraction from 0 to 1, whatever is sent."""
+    told = read("music", change("read-music-pending", progress=progress))
+
+    assert told.progress == fraction
+
+
+def test_every_code_has_a_case():
+    """No line of the error table is without a recorded answer."""
+    seen = {find_refusal(case.response.get("body")).code for case in answers()}
+
+    assert {code for row in _ERRORS for code in row.when} - seen == set()
+
+
+def test_every_failure_and_state_has_a_case():
+    """No line of the failure and status tables is without a recorded task."""
+    bodies = [
+        case.response["body"]
+        for case in answers()
+        if case.read_as == "music" and isinstance(case.response.get("body"), dict)
+    ]
+    failures = {body["error"]["code"] for body in bodies if body.get("error")}
+    states = {body.get("status") for body in bodies}
+
+    assert set(_FAILURES) - failures == set()
+    assert set(_STATES) - states == set()
+
+
+def test_every_status_line_has_a_case():
+    """No line of the common status table is without a recorded answer."""
+    used = set()
+    for case in answers():
+        refusal = find_refusal(case.response.get("body"))
+        status = refusal.status or case.response["status"]
+        paid = case.read_as == "submit"
+        fitting = (row for row in STATUS_ROWS if row.fits(refusal, status, paid=paid))
+        used.add(STATUS_ROWS.index(next(fitting)))
+
+    assert used == set(range(len(STATUS_ROWS)))
+
+
+def answers() -> list[Case]:
+    """Return all cases with an answer."""
+    return [case for case in CASES.values() if case.response]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (None, Refusal()),
+        ([], Refusal()),
+        ({}, Refusal()),
+        ({"error": "text"}, Refusal()),
+        ({"error": {"code": True}}, Refusal()),
+        ({"error": {"code": "c", "message": 7, "param": None}}, Refusal(code="c")),
+        ({"error": {"code": 402}}, Refusal(status=402)),
+        (
+            {"error": {"code": "c", "message": "m", "param": "p"}},
+            Refusal("c", None, "m", "p"),
+        ),
+    ],
+)
+def test_refusal_is_read_as_far_as_it_is_there(data, expected):
+    """An error body of any shape is read without failing."""
+    assert find_refusal(data) == expected
+
+
+ODD = some.sampled_from([None, True, "x", "", 0, -1, 1.5, [], {}, [{}], {"a": {}}])
+
+
+@given(data=some.data(), name=some.sampled_from(sorted(c.name for c in answers())))
+def test_drift_is_an_error_or_ignored(data, name):
+    """However an answer drifts, it is read or it is a known error, never a crash."""
+    case = CASES[name]
+    body = copy.deepcopy(case.response.get("body"))
+    body = data.draw(drifted(body))
+    answer = attrs.evolve(case.answer(), body=json.dumps(body).encode())
+    try:
+        told = read(case.read_as, answer)
+    except PersonaKitError as error:
+        told = error
+
+    assert isinstance(told, Snapshot | Credits | PersonaKitError)
+    if isinstance(told, Snapshot) and told.state is JobState.COMPLETED:
+        results = told.result if isinstance(told.result, tuple) else (told.result,)
+        assert results
+        assert all(
+            isinstance(one, Track | Persona)
+            and (one.track_id if isinstance(one, Track) else one.id)
+            for one in results
+        )
+    if isinstance(told, PersonaKitError) and case.read_as == "submit":
+        assert not told.retry_safe or told.charged == "no"
+
+
+@some.composite
+def drifted(draw, value):
+    """Replace or remove something in a JSON value, at any depth."""
+    if isinstance(value, dict) and value and draw(some.integers(0, 3)):
+        key = draw(some.sampled_from(sorted(value)))
+        if draw(some.booleans()):
+            return {**value, key: draw(drifted(value[key]))}
+        return {name: value[name] for name in value if name != key}
+    if isinstance(value, list) and value and draw(some.booleans()):
+        return [draw(drifted(value[0])), *value[1:]]
+    return draw(ODD)
+
+
+@pytest.mark.parametrize(
+    "text", [b"NaN", b"[" * 100_000, b"1" * 5_000, b"\xff", b'{"id": "a"']
+)
+@pytest.mark.parametrize(
+    ("how", "error"), [("submit", OutcomeUnknown), ("music", MalformedAnswer)]
+)
+def test_text_that_is_no_json(how, error, text):
+    """Text that cannot be read proves nothing of a submit, and only delays a read."""
+    with pytest.raises(error) as caught:
+        read(how, Response(200, {}, text))
+
+    assert caught.value.retry_safe is (error is MalformedAnswer)
+
+
+def test_other_job_is_no_answer():
+    """An answer about another job is not taken for this one's."""
+    body = dict(CASES["read-persona-completed"].response["body"], id=MUSIC_JOB)
+    with pytest.raises(MalformedAnswer, match="another task"):
+        read("persona", Response(200, {}, json.dumps(body).encode()))
+
+    assert PERSONA_JOB != MUSIC_JOB

@@ -1,0 +1,93 @@
+"""When to look next: arithmetic without a clock."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from personakit.pace import UNTOLD_ESTIMATE, Pace, Sighting
+
+SECONDS = some.floats(min_value=0, max_value=1e6)
+SIGHTINGS = some.builds(
+    Sighting,
+    age=SECONDS,
+    estimate=some.none() | SECONDS,
+    failures=some.integers(min_value=0, max_value=900),
+    retry_after=some.none() | SECONDS,
+)
+
+
+def look(duration: float, estimate: float | None) -> tuple[int, float]:
+    """Return the reads of one job and the lag of the last."""
+    pace, now, reads = Pace(), 0.0, 0
+    while now < duration:
+        now += pace.pause(Sighting(now, estimate))
+        reads += 1
+    return reads, now - duration
+
+
+@given(sighting=SIGHTINGS)
+def test_pause_is_never_too_short(sighting):
+    """Nobody is read more often than the shortest pause allows."""
+    assert Pace().pause(sighting) >= Pace().shortest
+
+
+@given(sighting=SIGHTINGS)
+def test_failures_and_age_never_stretch_the_pause_beyond_the_longest(sighting):
+    """Only the service, or the wait for half of its estimate, asks for more."""
+    half = max((sighting.estimate or UNTOLD_ESTIMATE) / 2 - sighting.age, 0)
+    asked = sighting.retry_after or 0
+
+    assert Pace().pause(sighting) <= max(Pace().longest, half, asked)
+
+
+@given(seconds=some.floats(min_value=1, max_value=1e6), sighting=SIGHTINGS)
+def test_service_always_wins(seconds, sighting):
+    """A Retry-After decides, whatever else is known."""
+    asked = Sighting(sighting.age, sighting.estimate, sighting.failures, seconds)
+
+    assert Pace().pause(asked) == seconds
+
+
+@pytest.mark.parametrize(
+    ("estimate", "first"), [(60, 30), (15, 7.5), (None, 7.5), (0, 7.5), (1, 1)]
+)
+def test_first_look_is_at_half_the_estimate(estimate, first):
+    """Before half of the estimate there is nothing to see."""
+    assert Pace().pause(Sighting(0, estimate)) == first
+
+
+def test_failures_back_off():
+    """Failed readings come ever later, up to the longest pause."""
+    pauses = [Pace().pause(Sighting(99, 60, failures)) for failures in range(1, 7)]
+
+    assert pauses == [1, 2, 4, 8, 10, 10]
+
+
+def test_pauses_grow_with_age():
+    """The older a job, the longer the pauses, within their bounds."""
+    ages = [50, 60, 70, 80, 500]
+    pauses = [Pace().pause(Sighting(age, 60)) for age in ages]
+
+    assert pauses == pytest.approx([6, 7.2, 8.4, 9.6, 10])
+
+
+@pytest.mark.parametrize(
+    ("duration", "estimate", "most_reads", "most_lag"),
+    [(20, 15, 10, 2.5), (180, 60, 25, 10), (45, 60, 5, 6), (15, 60, 1, 15)],
+)
+def test_reads_are_few_and_lag_is_small(duration, estimate, most_reads, most_lag):
+    """A job costs few reads, and its end is noticed soon."""
+    reads, lag = look(duration, estimate)
+
+    assert reads <= most_reads
+    assert lag <= most_lag
+
+
+def test_fixed_interval_is_possible():
+    """Who wants a plain interval can have one."""
+    pace = Pace(shortest=3, longest=3)
+    pauses = [pace.pause(Sighting(age, 1)) for age in (1, 50, 500)]
+
+    assert pauses == [3, 3, 3]

@@ -1,0 +1,112 @@
+"""Requests, responses, and how long a service asks to wait."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from multidict import CIMultiDict
+
+from personakit.wire import SUBMIT_TIMEOUT, NoAnswer, Request, Response, paid_request
+
+DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
+LATER = "Wed, 21 Oct 2015 07:28:42 GMT"
+
+
+def respond(**headers: str) -> Response:
+    """Make an answer with headers, underscores standing for dashes."""
+    pairs = ((name.replace("_", "-"), value) for name, value in headers.items())
+    return Response(429, CIMultiDict(pairs), b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 2.5 ", 2.5),
+        ("3600", 3600.0),
+        ("999999999", 3600.0),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e3", None),
+        ("soon", None),
+        ("", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_seconds_to_wait(value, seconds):
+    """Seconds are read, bounded by an hour, and nonsense counts as nothing."""
+    assert respond(Retry_After=value).retry_after == seconds
+
+
+def test_no_header_asks_for_nothing():
+    """Without the header no pause is asked for."""
+    assert respond().retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "seconds"),
+    [(LATER, DATE, 42.0), (DATE, LATER, 0.0), (DATE, DATE, 0.0)],
+)
+def test_date_is_held_against_the_answers_own(then, now, seconds):
+    """A date counts from the answer's own date, whatever our clock says."""
+    assert respond(retry_after=then, date=now).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("ahead", "least", "most"), [(100, 95, 100), (-100, 0, 0), (1e6, 3600, 3600)]
+)
+@pytest.mark.parametrize("headers", [{}, {"date": "nonsense"}])
+def test_date_without_a_date_to_hold_against(ahead, least, most, headers):
+    """Without a date of its own, our clock serves."""
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)
+
+    assert least <= respond(retry_after=then, **headers).retry_after <= most
+
+
+def test_date_without_a_zone_counts_as_utc():
+    """A date in an odd but readable form is read."""
+    assert (
+        respond(retry_after=LATER.replace("GMT", "-0000"), date=DATE).retry_after == 42
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x_request_id": "a"}, "a"),
+        ({"X_Oneapi_Request_Id": "b"}, "b"),
+        ({"X_Request_Id": "a", "X_Oneapi_Request_Id": "b"}, "a"),
+        ({}, None),
+    ],
+)
+def test_request_id(headers, expected):
+    """The exchange's id is found under both names."""
+    assert respond(**headers).request_id == expected
+
+
+def test_paid_request_is_not_repeatable():
+    """A paid request says so, and waits long for its answer."""
+    request = paid_request("/v1/songs", {"title": "心中的光 🎵"})
+
+    assert (request.method, request.path) == ("POST", "/v1/songs")
+    assert request.repeatable is False
+    assert request.timeout == SUBMIT_TIMEOUT
+    assert json.loads(request.body) == {"title": "心中的光 🎵"}
+    assert "心中的光 🎵".encode() in request.body
+
+
+def test_other_requests_are_repeatable():
+    """Reads may be repeated."""
+    assert Request("GET", "/").repeatable is True
+
+
+def test_fact_of_no_answer_is_an_exception():
+    """The fact carries its reason."""
+    assert repr(NoAnswer("gone", sent=True)) == (
+        "NoAnswer(reason='gone', sent=True, hopeless=False, request_id=None)"
+    )
