@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, overload
 
 import aiohttp
 
@@ -243,12 +243,19 @@ class PersonaKit:
         """
         return await self._submit(request, self._deadline(timeout))
 
-    def attach(self, found_by: str | Receipt, of: type[JobRequest[T]]) -> Job[T]:
+    @overload
+    def attach(self, found_by: str | Receipt) -> Job[Result]: ...
+    @overload
+    def attach(self, found_by: str | Receipt, of: type[JobRequest[T]]) -> Job[T]: ...
+    def attach(
+        self, found_by: str | Receipt, of: type[JobRequest[Any]] | None = None
+    ) -> Job[Any]:
         """Take up a job again, from any process and at any later time.
 
         Args:
             found_by: A job's token or receipt, or the receipt of an error.
-            of: What the job was submitted for, `PersonaRequest` or `MusicRequest`.
+            of: What the job was submitted for, `PersonaRequest` or `MusicRequest`, so
+                that the result has its type; None where either may come.
 
         Returns:
             The job; its first snapshot comes with the first reading.
@@ -258,9 +265,9 @@ class PersonaKit:
                 kind of request, or names no job, because its outcome is unknown.
         """
         receipt = parse_token(found_by) if isinstance(found_by, str) else found_by
-        if receipt.kind is not of.ability:
+        if of is not None and receipt.kind is not of.ability:
             raise refuse("of", f"must fit a job for {receipt.kind}", "Pass its request")
-        return cast("Job[T]", self._attach(receipt))
+        return self._attach(receipt)
 
     async def resume(self) -> AsyncGenerator[Job[Result]]:
         """Yield every job of this client that has not been seen to end.

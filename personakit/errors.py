@@ -32,6 +32,9 @@ from personakit.receipt import Receipt
 
 Charged: TypeAlias = Literal["no", "yes", "unknown"]
 
+OWN_RULE = "personakit"
+"""The source of a rule that is this package's own, not a service's."""
+
 _MONEY: dict[Charged, str] = {
     "no": "Nothing was charged.",
     "yes": "It was charged.",
@@ -179,7 +182,7 @@ class WaitTimeout(PersonaKitError):
 
 
 def refuse(
-    field: str, rule: str, remedy: str, source: str | None = None
+    field: str, rule: str, remedy: str, source: str = OWN_RULE
 ) -> InvalidRequest:
     """Make the error for a request that is refused before anything is sent.
 
@@ -187,8 +190,8 @@ def refuse(
         field: The field at fault, by its public name.
         rule: What must hold, as the end of "<field> ...".
         remedy: What to do about it, as a sentence without its full stop.
-        source: Where the rule is written, None for rules of this package.
+        source: Where the rule is written.
     """
-    origin = f" [{source}]" if source else ""
+    origin = "" if source == OWN_RULE else f" [{source}]"
     message = f"{field} {rule}. {remedy}.{origin}"
     return InvalidRequest(message, field=field, rule=rule, remedy=remedy, source=source)

@@ -39,10 +39,11 @@ async def test_cancelled_call_leaves_a_receipt(emulator, after):
         assert len(jobs) == len(emulator.charges)
         assert [len(result) for result in results] == [2] * len(jobs)
         assert [job async for job in kit.resume()] == []
-    await asyncio.sleep(0)
+    await asyncio.sleep(1)
 
     assert len(emulator.charges) == 1
     assert other_tasks(emulator) == set()
+    assert emulator._connections == set()  # no socket of the client is open
 
 
 async def test_cancelled_wait_stops_reading(kit, emulator):

@@ -148,7 +148,9 @@ async def test_job_is_found_again_by_another_client(emulator, source):
         job = second.attach(token, PersonaRequest)
         before = job.snapshot
         persona = await job
+        same = await second.attach(token)
 
+    assert same == persona
     assert before is None
     assert isinstance(persona, Persona)
     assert persona.name is None

@@ -55,6 +55,7 @@ async def jobs(kit: PersonaKit, source: Track) -> None:
     assert_type(await voice.result(timeout=9, on_timeout="cancel"), Persona)
     assert_type(voice.snapshot, Snapshot[Persona] | None)
     assert_type(kit.attach(voice.token, PersonaRequest), Job[Persona])
+    assert_type(kit.attach(voice.token), Job[Persona | tuple[Track, ...]])
     async for snapshot in song.updates(every=1.5):
         assert_type(snapshot, Snapshot[tuple[Track, ...]])
     async for found in kit.resume():

@@ -139,4 +139,6 @@ def test_refusal_names_field_rule_remedy_and_source():
     assert (error.field, error.rule) == ("window", "must be longer")
     assert (error.remedy, error.source) == ("Widen it", "Some page")
     assert (error.charged, error.retry_safe) == ("no", False)
-    assert refuse("a", "b", "C").message == "a b. C."
+
+    own = refuse("a", "b", "C")
+    assert (own.message, own.source) == ("a b. C.", "personakit")

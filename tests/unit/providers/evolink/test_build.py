@@ -233,7 +233,7 @@ def test_refusals(request_, field, rule, source):
         "P": "Evolink, Suno Persona creation",
         "M": "Evolink, Suno music generation",
         "T": "Evolink, task detail",
-        None: None,
+        None: "personakit",
     }
     with pytest.raises(InvalidRequest) as caught:
         build_body(request_)
