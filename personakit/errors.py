@@ -38,7 +38,7 @@ OWN_RULE = "personakit"
 _MONEY: dict[Charged, str] = {
     "no": "Nothing was charged.",
     "yes": "It was charged.",
-    "unknown": "It may have been charged.",
+    "unknown": "It may have been charged: look before paying again.",
 }
 
 

@@ -77,7 +77,7 @@ def test_one_sentence_is_enough(kind):
     [
         ("no", "Nothing was charged."),
         ("yes", "It was charged."),
-        ("unknown", "It may have been charged."),
+        ("unknown", "It may have been charged: look before paying again."),
     ],
 )
 def test_text_tells_of_the_money(charged, words):
@@ -91,7 +91,7 @@ def test_text_tells_where_to_look():
 
     assert text == (
         "It broke. (provider evolink, status 503, code some_code, request r1) "
-        f"It may have been charged. Receipt: {RECEIPT.token}"
+        f"It may have been charged: look before paying again. Receipt: {RECEIPT.token}"
     )
 
 
