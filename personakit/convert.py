@@ -45,14 +45,16 @@ def _name(value: object) -> str:
     return _NAMES[type(value)]
 
 
-def _strict(expected: type[T], *accepted: type) -> Callable[[Any, Any], T]:
+def _strict(read: Callable[[Any], T], *accepted: type) -> Callable[[Any, Any], T]:
+    expected = _NAMES[accepted[-1]]
+
     def hook(value: Any, _: Any) -> T:
         if type(value) not in accepted:
-            raise _WrongType(f"expected {_NAMES[expected]}, got {_name(value)}")
+            raise _WrongType(f"expected {expected}, got {_name(value)}")
         try:
-            return expected(value)  # type: ignore[call-arg]  # scalars take one value
+            return read(value)
         except OverflowError:
-            raise _WrongType(f"expected {_NAMES[expected]}, got a huge one") from None
+            raise _WrongType(f"expected {expected}, got a huge one") from None
 
     return hook
 
