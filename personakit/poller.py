@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import TypeAlias
@@ -48,6 +49,8 @@ class Watch:
         reading: The task that reads, None before the first.
         failures: Failed readings since the last good one.
         failing_since: Loop time of the first of these.
+        missing_since: Loop time since which every reading says that there is no such
+            job; infinite while none does.
     """
 
     job_id: str
@@ -60,6 +63,7 @@ class Watch:
     reading: asyncio.Task[None] | None = None
     failures: int = 0
     failing_since: float = 0.0
+    missing_since: float = math.inf
 
     def tell(self) -> None:
         """Wake everyone who waits for a change."""
@@ -213,7 +217,7 @@ class Poller:
             self._take(watch, snapshot)
 
     def _take(self, watch: Watch, snapshot: Snapshot[Result]) -> None:
-        watch.failures = 0
+        watch.failures, watch.missing_since = 0, math.inf
         before = watch.snapshot
         if before is not None and not before.state.can_become(snapshot.state):
             snapshot = attrs.evolve(snapshot, state=before.state)
@@ -237,10 +241,14 @@ class Poller:
         now = self._loop.time()
         watch.failing_since = watch.failing_since if watch.failures else now
         watch.failures += 1
-        is_early = isinstance(error, NotFound)
-        patience = EARLY_PATIENCE if is_early else PATIENCE
-        is_weather = error.retry_safe or is_early
-        if is_weather and now - watch.failing_since < patience:
+        if isinstance(error, NotFound):
+            # Counted from the first of these in a row, not from an outage before.
+            watch.missing_since = min(watch.missing_since, now)
+            is_bearable = now - watch.missing_since < EARLY_PATIENCE
+        else:
+            watch.missing_since = math.inf
+            is_bearable = error.retry_safe and now - watch.failing_since < PATIENCE
+        if is_bearable:
             self._plan(watch, retry_after=error.retry_after)
         else:
             self._end(watch, error)

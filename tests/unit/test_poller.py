@@ -144,6 +144,17 @@ async def test_early_not_found_is_patient_but_less():
     assert gone.times[-1] - gone.times[0] == pytest.approx(EARLY_PATIENCE, abs=1.1)
 
 
+async def test_not_found_after_an_outage_is_doubted_too():
+    """Patience with a missing job begins with its first being missed."""
+
+    def step(now: float) -> object:
+        if now > 2 * EARLY_PATIENCE + 5:
+            return DONE
+        return NotFound("none") if now > 2 * EARLY_PATIENCE else BUSY
+
+    assert await wait(Poller(STEADY), Service(at=step)) == [DONE]
+
+
 async def test_service_decides_when_to_read_again():
     """A Retry-After puts off the next reading."""
     slow_down = RateLimited("slow down", retry_safe=True, retry_after=42.0)
