@@ -68,7 +68,8 @@ class PersonaKit:
         base_url: None for the service's own address. Must be https, except on this
             machine.
         session: An `aiohttp.ClientSession` of the caller, borrowed and never closed;
-            its loop is then the only one that can be used. None to make our own. Paid
+            for a proxy, say, or TLS settings; its loop is then the only one that can
+            be used. None to make our own, which heed no proxy variables. Paid
             requests on a borrowed session may meet an idle connection that breaks
             after they were sent, which makes their outcome unknown more often.
         timeout: Seconds that a call may take from submit to result, ``math.inf`` for

@@ -18,7 +18,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from personakit.errors import refuse
+from personakit.errors import PersonaKitError, refuse
 from personakit.version import __version__
 from personakit.wire import NoAnswer, Request, Response
 
@@ -141,12 +141,15 @@ class Transport:
         Raises:
             NoAnswer: there is none, or not a whole one within the time.
             InvalidRequest: the borrowed session is closed.
+            PersonaKitError: this transport is closed.
         """
         if within <= 0:
             raise NoAnswer("the deadline had passed", sent=False)
         session = self._reads if request.repeatable else self._submits
-        if session.closed:
+        if session is self._borrowed and session.closed:
             raise refuse("session", "must be open", "Pass one that outlives the client")
+        if session.closed:
+            raise PersonaKitError("The client was closed before this was sent.")
         # A borrowed session has no witness: what cannot be ruled out counts as sent.
         flight = SimpleNamespace(sent=self._borrowed is not None, request_id=None)
         try:

@@ -117,6 +117,21 @@ async def test_closing_does_not_wait_for_ever(emulator):
     assert asyncio.get_running_loop().time() == pytest.approx(GRACE + 0.1, abs=0.1)
 
 
+async def test_closing_between_two_attempts_pays_nothing(emulator):
+    """A call that waits for its next attempt when the client closes sends no more."""
+    emulator.inject(Fault.status(429, retry_after=60), on="submit")
+    kit = connect(emulator)
+    call = asyncio.create_task(kit.submit(IDEA))
+    await asyncio.sleep(30)
+    await kit.aclose()
+    with pytest.raises(PersonaKitError, match="client was closed before") as caught:
+        await call
+
+    assert caught.value.charged == "no"
+    assert emulator.count("submit") == 1
+    assert emulator.charges == ()
+
+
 async def test_fate_of_an_orphaned_request_is_logged(kit, emulator, caplog):
     """When its caller is gone, a lost answer is told to the log with its receipt."""
     emulator.inject(Fault.hang(), on="submit")

@@ -14,7 +14,7 @@ import pytest
 import trustme
 from yarl import URL
 
-from personakit.errors import InvalidRequest
+from personakit.errors import InvalidRequest, PersonaKitError
 from personakit.transport import (
     BODY_LIMIT,
     CONNECT_TIMEOUT,
@@ -310,7 +310,7 @@ async def test_closing_leaves_nothing_open(transport):
     """After closing no session takes a request."""
     one = transport("http://127.0.0.1:1")
     await one.aclose()
-    with pytest.raises(InvalidRequest, match="session must be open"):
+    with pytest.raises(PersonaKitError, match="client was closed before"):
         await one.send(READ, within=9)
 
 
