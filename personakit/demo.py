@@ -24,7 +24,7 @@ T = TypeVar("T")
 Show: TypeAlias = Callable[[str, Snapshot[Any]], None]
 """Takes a step's name and each new snapshot of its job."""
 
-SPEED = 25.0
+SPEED = 32.0
 """Seconds of the service's clock in one of ours: minutes become seconds."""
 
 SOURCE = MusicRequest(
