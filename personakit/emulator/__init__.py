@@ -7,7 +7,8 @@ no code with the rest of the package, so that neither can hide the other's mista
 
 from personakit.emulator.faults import Fault
 from personakit.emulator.server import Emulator
-from personakit.emulator.state import Charge, Song
+from personakit.emulator.state import Charge
+from personakit.emulator.tasks import Song
 from personakit.emulator.traffic import Exchange
 
 __all__ = ["Charge", "Emulator", "Exchange", "Fault", "Song"]

@@ -26,7 +26,8 @@ from personakit.emulator.evolink_rules import (
     read_music,
     read_persona,
 )
-from personakit.emulator.state import Kind, Song, Stage, State, Task, TaskError
+from personakit.emulator.state import State
+from personakit.emulator.tasks import Kind, Song, Stage, Task, TaskError
 from personakit.emulator.traffic import (
     Action,
     Answer,
@@ -196,11 +197,18 @@ class Evolink:
             Song(job_id, self._state.new_uuid(), **attrs.asdict(order))
             for _ in range(_SONGS)
         ]
-        return self._state.order_music(tuple(songs), price=price, error=error)
+        return self._state.order(
+            "music",
+            job_id=job_id,
+            model=order.model,
+            price=price,
+            songs=tuple(songs),
+            error=error,
+        )
 
     def _price(self, kind: Kind) -> int:
         price = PRICES[kind]
-        if self._state.credits < price:
+        if self._state.account.credits < price:
             raise Refusal(None, status=HTTPStatus.PAYMENT_REQUIRED)
         return price
 
@@ -246,8 +254,9 @@ class Evolink:
         return {"result_data": told, "results": links}
 
     def _credits(self, _: Query) -> Answer:
-        left = self._state.credits
-        used = sum(c.credits for c in self._state.charges if not c.refunded)
+        account = self._state.account
+        left = account.credits
+        used = sum(c.credits for c in account.charges if not c.refunded)
         user = {"remaining_credits": left, "used_credits": used}
         data = {"token": {**user, "unlimited_credits": False}, "user": user}
         return self._answer({"data": data, "message": "", "success": True})

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from personakit.emulator.state import State, Task
+from personakit.emulator.state import State
+from personakit.emulator.tasks import Task
 
 PERSONA_MODEL = "suno-persona"
 """The model name that turns a submit into a persona request (documented)."""
@@ -177,7 +178,7 @@ def read_persona(body: Mapping[str, object], state: State) -> str:
     source = _find_source(job_id, state)
     if track_id not in {song.track_id for song in source.songs}:
         raise Refusal(f"result_id not found in source task: {track_id}")
-    if state.has_persona(track_id):
+    if state.find_persona(track_id):
         raise Refusal("a persona already exists for this result_id")
     return track_id
 

@@ -17,7 +17,7 @@ from typing import TypeAlias, cast
 import attrs
 from aiohttp import web
 
-from personakit.emulator.state import TaskError
+from personakit.emulator.tasks import TaskError
 from personakit.emulator.traffic import Action, Answer, Service, json_answer
 
 Rewrite: TypeAlias = Callable[[Answer, Service, Action], Answer]

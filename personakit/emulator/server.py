@@ -15,9 +15,11 @@ from typing import Self
 import attrs
 from aiohttp import web
 
+from personakit.emulator.clock import Clock
 from personakit.emulator.evolink import Evolink, SongShape
 from personakit.emulator.faults import Fault, Script
-from personakit.emulator.state import Charge, Clock, Song, State
+from personakit.emulator.state import Account, Charge, State
+from personakit.emulator.tasks import Song
 from personakit.emulator.traffic import (
     Action,
     Answer,
@@ -71,7 +73,8 @@ class Emulator:
         self._host = host
         self._port = port
         self._clock = Clock(speed)
-        self._state = State(clock=self._clock, balance=credits, seed=seed)
+        self._account = Account(self._clock, credits)
+        self._state = State(self._clock, self._account, seed=seed)
         evolink = Evolink(self._state, api_key=api_key, song_shape=song_shape)
         self._evolink: Service = evolink
         self._services: dict[str, Service] = {"evolink": evolink}
@@ -139,12 +142,12 @@ class Emulator:
     @property
     def credits(self) -> float:
         """Credits left; those of failed tasks have come back."""
-        return self._state.credits
+        return self._account.credits
 
     @property
     def charges(self) -> tuple[Charge, ...]:
         """Every charge ever made, oldest first."""
-        return self._state.charges
+        return self._account.charges
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import attrs
 
-from personakit.emulator.state import TaskError
+from personakit.emulator.tasks import TaskError
 
 Action: TypeAlias = Literal["submit", "read", "credits", "download", "other"]
 """What a request wants, whatever the service calls it."""

@@ -9,7 +9,8 @@ import pytest
 
 from personakit.emulator import Charge, Emulator, Fault
 from personakit.emulator.evolink import Evolink
-from personakit.emulator.state import Clock, State
+from personakit.emulator.clock import Clock
+from personakit.emulator.state import Account, State
 
 MUSIC = {
     "model": "suno-v5-beta",
@@ -332,7 +333,7 @@ async def test_simple_mode_forgets_the_persona(emulator, caller):
 )
 def test_error_codes(status, code, action, expected):
     """Each status has its documented code and type, a gateway's own has none."""
-    state = State(clock=Clock(1.0), balance=0, seed=0)
+    state = State(clock := Clock(1.0), Account(clock, 0), seed=0)
     evolink = Evolink(state, api_key="key", song_shape="object")
 
     answer = evolink.refuse(status, code=code, action=action)

@@ -13,7 +13,9 @@ from personakit.emulator.evolink_rules import (
     read_music,
     read_persona,
 )
-from personakit.emulator.state import Clock, Song, State
+from personakit.emulator.clock import Clock
+from personakit.emulator.state import Account, State
+from personakit.emulator.tasks import Song
 
 SOURCE = "task-unified-1774169216-ocqaqde7"
 RESULT = "4fcc4507-a7ae-4441-ad8a-465c2f61d5bb"
@@ -35,7 +37,7 @@ def seeded(job_id, track_id, model="suno-v5-beta"):
 
 @pytest.fixture
 def state():
-    state = State(clock=Clock(1.0), balance=100, seed=0)
+    state = State(clock := Clock(1.0), Account(clock, 100), seed=0)
     state.add_song(seeded(SOURCE, RESULT), finished=True)
     state.add_song(seeded("task-unified-running", OTHER), finished=False)
     state.add_song(seeded("task-unified-old", OTHER, "suno-v3.5"), finished=True)
