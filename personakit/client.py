@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 import aiohttp
+import attrs
+from yarl import URL
 
 from personakit.convert import parse_token
 from personakit.download import save_track
@@ -17,30 +21,22 @@ from personakit.errors import AuthenticationError, refuse
 from personakit.job import Job
 from personakit.journal import Journal
 from personakit.journal.memory import MemoryJournal
-from personakit.models import (
-    Credits,
-    JobRequest,
-    MusicRequest,
-    Persona,
-    PersonaMode,
-    PersonaRequest,
-    Result,
-    Track,
-    TrackRef,
-    VocalGender,
-    VocalWindow,
-)
+from personakit.models import Credits, Listed, Result, Snapshot, Track, TrackRef
+from personakit.operations import Operations
 from personakit.pace import Pace
 from personakit.perloop import PerLoop
 from personakit.poller import Poller
 from personakit.providers import find_provider
+from personakit.providers.base import Provider
 from personakit.receipt import Ability, Receipt
+from personakit.requests import JobRequest
 from personakit.transport import Transport, check_base_url, is_loopback
 from personakit.workflows import (
     Engine,
+    ask,
+    check_ability,
     check_timeout,
     deadline_in,
-    read_credits,
     submit,
 )
 
@@ -51,11 +47,11 @@ _KEY = re.compile(r"[!-~]+")
 DEFAULT_TIMEOUT = 900.0
 """Seconds for one call from its submit to its result. Songs take one to five minutes;
 what is not done by then runs on, and its receipt finds it."""
-CREDITS_TIMEOUT = 60.0
-"""Seconds for reading the balance, repetitions included."""
+ASK_TIMEOUT = 60.0
+"""Seconds for reading something at once, repetitions included."""
 
 
-class PersonaKit:
+class PersonaKit(Operations):
     """One service, spoken to with one key.
 
     Make one and keep it: it may be used from any number of tasks, and from several
@@ -63,10 +59,16 @@ class PersonaKit:
     closed by `aclose`, by the end of ``async with``, or with the loop.
 
     Args:
-        provider: Name of the service: ``"evolink"``.
-        api_key: None to take it from the environment (``EVOLINK_API_KEY``).
-        base_url: None for the service's own address. Must be https, except on this
-            machine.
+        provider: Name of the service, one of `personakit.providers.PROVIDERS`; or a
+            dialect of your own making.
+        api_key: None to take it from the environment: ``EVOLINK_API_KEY``,
+            ``SUNOAPI_API_KEY``, ``KIE_API_KEY`` or ``MUSICMINT_API_KEY``.
+        base_url: None for the service's own address; MusicMint publishes none, so there
+            it must be given. Must be https, except on this machine.
+        files_url: Address that takes uploads, where that is another one; None for the
+            service's own, unless `base_url` is given: then uploads need it too.
+        callback_url: Where the service shall report on the way; it only speeds things
+            up, and is never needed. None for nowhere.
         session: An `aiohttp.ClientSession` of the caller, borrowed and never closed;
             for a proxy, say, or TLS settings; its loop is then the only one that can
             be used. None to make our own, which heed no proxy variables. Paid
@@ -82,17 +84,20 @@ class PersonaKit:
 
     def __init__(
         self,
-        provider: str,
+        provider: str | Provider,
         *,
         api_key: str | None = None,
         base_url: str | None = None,
+        files_url: str | None = None,
+        callback_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         self._provider = find_provider(provider)
-        self._base_url = check_base_url(
-            self._provider.base_url if base_url is None else base_url
-        )
+        self._base_url = _find_base_url(self._provider, base_url)
+        files = files_url if base_url or files_url else self._provider.files_url
+        self._files_url = None if files is None else check_base_url(files, "files_url")
+        self._callback_url = callback_url
         self._key = _find_key(api_key, self._provider.key_variable)
         self._session = session
         self._timeout = check_timeout(timeout)
@@ -102,9 +107,12 @@ class PersonaKit:
     def _open_engine(self) -> Engine:
         return Engine(
             provider=self._provider,
-            transport=Transport(self._base_url, self._key, self._session),
+            transport=Transport(
+                self._base_url, self._key, self._session, self._files_url
+            ),
             poller=Poller(Pace()),
             journal=self._journal,
+            callback_url=self._callback_url,
         )
 
     def __repr__(self) -> str:
@@ -128,104 +136,37 @@ class PersonaKit:
         """
         await self._engines.aclose()
 
+    @property
+    def provider(self) -> str:
+        """Name of the service."""
+        return self._provider.name
+
     def can(self, ability: Ability) -> bool:
         """Tell whether the service offers something."""
         return ability in self._provider.abilities
 
-    async def create_persona(
-        self,
-        source: Track | TrackRef,
-        *,
-        name: str,
-        description: str,
-        window: VocalWindow | None = None,
-        style: str | None = None,
-        timeout: float | None = None,
-    ) -> Persona:
-        """Make a reusable voice from a finished track, and wait for it.
+    def require(self, ability: Ability) -> None:
+        """Raise Unsupported for what the service does not offer."""
+        check_ability(self._provider, ability)
 
-        Args:
-            source: The track, or its ids. A track can become a persona only once.
-            name: What to call it.
-            description: What the voice sounds like; the more detail, the better.
-            window: The part to learn from, None for the service's choice. On Evolink
-                10 to 30 s long.
-            style: A style label, None for none.
-            timeout: Seconds for all of it, None for the client's own.
+    def check(self, request: JobRequest[Any]) -> None:
+        """Refuse a request that the service would refuse, without sending anything.
 
         Raises:
-            InvalidRequest: a rule is broken, or the service refuses the source.
-            PersonaExists: the track is a persona already, where the service says so.
-            OutcomeUnknown: the answer to the paid request is lost.
-            JobFailed: the service could not do it.
-            WaitTimeout: the time is up; the job runs on.
-
-        Source: Evolink, Suno Persona creation (documented).
+            InvalidRequest: a rule is broken.
+            Unsupported: the service does not offer it.
         """
-        request = PersonaRequest(
-            source, name=name, description=description, window=window, style=style
-        )
-        return await self._run(request, timeout)
+        self.require(request.ability)
+        self._provider.build_submit(request)
 
-    async def generate(  # noqa: D417 - MusicRequest describes its fields
-        self,
-        *,
-        lyrics: str | None = None,
-        idea: str | None = None,
-        style: str | None = None,
-        title: str | None = None,
-        instrumental: bool = False,
-        persona: Persona | None = None,
-        persona_mode: PersonaMode | None = None,
-        model: str | None = None,
-        negative_style: str | None = None,
-        vocal_gender: VocalGender | None = None,
-        style_weight: float | None = None,
-        weirdness: float | None = None,
-        audio_weight: float | None = None,
-        duration: float | None = None,
-        timeout: float | None = None,
-    ) -> tuple[Track, ...]:
-        """Generate tracks, with a persona or without, and wait for them.
+    def deadline_in(self, timeout: float | None) -> float:
+        """Turn seconds from now, None for the client's own, into loop time."""
+        return deadline_in(self._timeout if timeout is None else timeout)
 
-        On Evolink a persona needs `style` and `title`, and `lyrics` unless
-        `instrumental`: beside `idea` it would be ignored, and paid for.
-
-        Args:
-            timeout: Seconds for all of it, None for the client's own.
-
-        The other arguments are the fields of `MusicRequest`.
-
-        Returns:
-            All variants that the service made, usually two.
-
-        Raises:
-            InvalidRequest: a rule is broken; nothing was sent.
-            InsufficientCredits: the account is empty.
-            OutcomeUnknown: the answer to the paid request is lost.
-            ContentRefused: lyrics, idea or style are not allowed.
-            JobFailed: the service could not do it.
-            WaitTimeout: the time is up; the job runs on.
-
-        Source: Evolink, Suno music generation (documented).
-        """
-        request = MusicRequest(
-            lyrics=lyrics,
-            idea=idea,
-            style=style,
-            title=title,
-            instrumental=instrumental,
-            persona=persona,
-            persona_mode=persona_mode,
-            model=model,
-            negative_style=negative_style,
-            vocal_gender=vocal_gender,
-            style_weight=style_weight,
-            weirdness=weirdness,
-            audio_weight=audio_weight,
-            duration=duration,
-        )
-        return await self._run(request, timeout)
+    async def run(self, request: JobRequest[T], *, deadline: float) -> T:
+        """Submit a request and wait for its result until `deadline`, a loop time."""
+        job = await self._submit(request, deadline)
+        return await job.result_by(deadline)
 
     async def submit(
         self, request: JobRequest[T], *, timeout: float | None = None
@@ -233,7 +174,7 @@ class PersonaKit:
         """Start a job with exactly one paid request, and do not wait for it.
 
         Args:
-            request: A `PersonaRequest` or a `MusicRequest`.
+            request: Any of `PersonaRequest`, `MusicRequest` and their like.
             timeout: Seconds up to which "too many requests" and unreachable services
                 are answered by another attempt; None for the client's own.
 
@@ -242,7 +183,7 @@ class PersonaKit:
             OutcomeUnknown: the answer to the paid request is lost.
             PersonaKitError: the service refused, or was never reached.
         """
-        return await self._submit(request, self._deadline(timeout))
+        return await self._submit(request, self.deadline_in(timeout))
 
     @overload
     def attach(self, found_by: str | Receipt) -> Job[Result]: ...
@@ -255,8 +196,8 @@ class PersonaKit:
 
         Args:
             found_by: A job's token or receipt, or the receipt of an error.
-            of: What the job was submitted for, `PersonaRequest` or `MusicRequest`, so
-                that the result has its type; None where either may come.
+            of: What the job was submitted for, for example `MusicRequest`, so that the
+                result has its type; None where any may come.
 
         Returns:
             The job; its first snapshot comes with the first reading.
@@ -313,11 +254,11 @@ class PersonaKit:
             engine.transport,
             track,
             to,
-            deadline=self._deadline(timeout),
+            deadline=self.deadline_in(timeout),
             loopback=is_loopback(self._base_url),
         )
 
-    async def credits(self, *, timeout: float = CREDITS_TIMEOUT) -> Credits:
+    async def credits(self, *, timeout: float = ASK_TIMEOUT) -> Credits:
         """Read the balance; costs nothing, and is a good check of the key.
 
         Args:
@@ -328,13 +269,61 @@ class PersonaKit:
             AuthenticationError: the key is wrong.
             ServiceUnavailable: no answer in time.
         """
-        engine = await self._engines.here()
-        return await read_credits(engine, deadline=deadline_in(timeout))
+        engine, deadline = await self._engines.here(), deadline_in(timeout)
+        build = self._provider.build_credits
+        return await ask(engine, Ability.CREDITS, build, deadline=deadline)
 
-    async def _run(self, request: JobRequest[T], timeout: float | None) -> T:
-        deadline = self._deadline(timeout)
-        job = await self._submit(request, deadline)
-        return await job.result_by(deadline)
+    async def track(
+        self, track: Track | TrackRef, *, timeout: float = ASK_TIMEOUT
+    ) -> Track:
+        """Read a track again by its id, with links that are fresh.
+
+        Args:
+            track: The track, or its ids.
+            timeout: Seconds, repetitions included.
+
+        Raises:
+            Unsupported: the service does not tell; await the track's job again.
+            NotFound: there is no such track, or it has expired.
+        """
+        engine, deadline = await self._engines.here(), deadline_in(timeout)
+        told = await ask(
+            engine,
+            Ability.TRACK,
+            lambda: self._provider.build_track(track.track_id),
+            deadline=deadline,
+        )
+        return attrs.evolve(told, job_id=track.job_id)
+
+    async def jobs(
+        self, *, timeout: float = ASK_TIMEOUT
+    ) -> AsyncGenerator[Job[Result]]:
+        """Yield the account's jobs as the service lists them, newest first.
+
+        Their snapshots tell the state alone; await a job for its result. Jobs come in
+        pages, which are read one by one as they are needed.
+
+        Args:
+            timeout: Seconds for one page, repetitions included.
+
+        Raises:
+            Unsupported: the service has no such list.
+        """
+        engine, seen = await self._engines.here(), set[str]()
+        for page in itertools.count(1):
+            lines = await ask(
+                engine,
+                Ability.JOBS,
+                partial(self._provider.build_jobs, page),
+                deadline=deadline_in(timeout),
+            )
+            # New jobs push old ones to the next page, where they come up again.
+            fresh = [line for line in lines if line.snapshot.job_id not in seen]
+            if not fresh:
+                return
+            for line in fresh:
+                seen.add(line.snapshot.job_id)
+                yield self._adopt(line)
 
     async def _submit(self, request: JobRequest[T], deadline: float) -> Job[T]:
         engine = await self._engines.here()
@@ -360,10 +349,31 @@ class PersonaKit:
                 "must name a job, and this one's outcome is unknown",
                 "Look the job up with the service before paying again",
             )
-        return Job(receipt, here=self._engines.here, timeout=self._timeout)
+        return self._job(receipt, self._provider.recall(receipt))
 
-    def _deadline(self, timeout: float | None) -> float:
-        return deadline_in(self._timeout if timeout is None else timeout)
+    def _adopt(self, line: Listed) -> Job[Result]:
+        receipt = Receipt(self.provider, line.kind, job_id=line.snapshot.job_id)
+        if line.created_at is not None:
+            receipt = attrs.evolve(receipt, at=line.created_at)
+        return self._job(receipt, line.snapshot)
+
+    def _job(self, receipt: Receipt, snapshot: Snapshot[Result] | None) -> Job[Result]:
+        return Job(
+            receipt,
+            here=self._engines.here,
+            timeout=self._timeout,
+            snapshot=snapshot,
+        )
+
+
+def _find_base_url(provider: Provider, given: str | None) -> URL:
+    if given is None and provider.base_url is None:
+        raise refuse(
+            "base_url",
+            f"must be given, since {provider.name} publishes none",
+            "Pass the address that the service gave you",
+        )
+    return check_base_url(provider.base_url or "" if given is None else given)
 
 
 def _find_key(given: str | None, variable: str) -> str:

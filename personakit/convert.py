@@ -9,6 +9,7 @@ since values may be secret.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NewType, TypeVar, get_origin
@@ -18,8 +19,9 @@ import cattrs
 from cattrs.cols import list_structure_factory
 from cattrs.gen import make_dict_structure_fn
 
+from personakit.checks import is_sendable
 from personakit.errors import MalformedAnswer, refuse
-from personakit.receipt import JOB_ID_LIMIT, TOKEN_VERSION, Ability, Receipt
+from personakit.receipt import JOB_ID_LIMIT, JOB_KINDS, TOKEN_VERSION, Ability, Receipt
 
 T = TypeVar("T")
 
@@ -59,9 +61,18 @@ def _strict(read: Callable[[Any], T], *accepted: type) -> Callable[[Any, Any], T
     return hook
 
 
+def _finite(value: float) -> float:
+    number = float(value)
+    if not math.isfinite(number):  # JSON's 1e999
+        raise OverflowError
+    return number
+
+
 def _id(value: Any, _: Any) -> Id:
     if not isinstance(value, str) or not value:
         raise _WrongType(f"expected an id, got {_name(value) if value else 'nothing'}")
+    if not value.strip() or not is_sendable(value):
+        raise _WrongType("expected an id, got text that can be none")
     return Id(value)
 
 
@@ -92,7 +103,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(str, _strict(str, str))
     converter.register_structure_hook(bool, _strict(bool, bool))
     converter.register_structure_hook(int, _strict(int, int))
-    converter.register_structure_hook(float, _strict(float, int, float))
+    converter.register_structure_hook(float, _strict(_finite, int, float))
     converter.register_structure_hook(Id, _id)
     converter.register_structure_hook_factory(
         attrs.has, _only(dict, make_dict_structure_fn)
@@ -151,11 +162,11 @@ def _first_problem(error: BaseException, path: str) -> tuple[str, str]:
 @attrs.frozen
 class _Token:
     v: int
-    provider: str
+    provider: Id
     kind: str
-    key: str
+    key: Id
     at: int
-    job: str | None = None
+    job: Id | None = None
 
 
 def parse_token(token: str) -> Receipt:
@@ -166,10 +177,13 @@ def parse_token(token: str) -> Receipt:
     """
     try:
         raw = structure(parse_json(token.encode()), _Token)
+        kind = Ability(raw.kind)
         if raw.v != TOKEN_VERSION or len(raw.job or "") > JOB_ID_LIMIT:
             raise ValueError(raw.v)
+        if kind not in JOB_KINDS:
+            raise ValueError(raw.kind)
         at = datetime.fromtimestamp(raw.at, UTC)
-        return Receipt(raw.provider, Ability(raw.kind), raw.key, at, raw.job)
+        return Receipt(raw.provider, kind, raw.key, at, raw.job)
     except (MalformedAnswer, ValueError, OverflowError, OSError):
         raise refuse(
             "token",

@@ -10,15 +10,8 @@ import attrs
 
 from personakit.client import PersonaKit
 from personakit.emulator import Emulator
-from personakit.models import (
-    JobRequest,
-    MusicRequest,
-    Persona,
-    PersonaRequest,
-    Snapshot,
-    Track,
-    VocalWindow,
-)
+from personakit.models import Persona, Snapshot, Track, VocalWindow
+from personakit.requests import JobRequest, MusicRequest, PersonaRequest
 
 T = TypeVar("T")
 Show: TypeAlias = Callable[[str, Snapshot[Any]], None]

@@ -58,6 +58,9 @@ class PersonaKitError(Exception):
         status: HTTP status of the answer, None when there was no answer.
         request_id: The service's id of this exchange, for its support desk.
         retry_after: Seconds that the service asked to wait, None when it did not.
+        persona_id: The persona that exists all the same: the one that this track was
+            made into before, or that was made before a later step went wrong. None
+            when there is none, or its id is not known.
     """
 
     message: str
@@ -69,6 +72,7 @@ class PersonaKitError(Exception):
     status: int | None = None
     request_id: str | None = None
     retry_after: float | None = None
+    persona_id: str | None = None
 
     def __str__(self) -> str:
         """Say what happened, to the money too, and where to look next."""
@@ -80,8 +84,9 @@ class PersonaKitError(Exception):
         }
         details = ", ".join(f"{k} {v}" for k, v in known.items() if v is not None)
         where = f" ({details})" if details else ""
+        voice = f" Persona: {self.persona_id}." if self.persona_id else ""
         found_by = f" Receipt: {self.receipt.token}" if self.receipt else ""
-        return f"{self.message}{where} {_MONEY[self.charged]}{found_by}"
+        return f"{self.message}{where} {_MONEY[self.charged]}{voice}{found_by}"
 
 
 @attrs.define(slots=False, eq=False)

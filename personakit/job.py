@@ -10,8 +10,10 @@ from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
-from personakit.models import JobRequest, Result, Snapshot
+from personakit.journal import Mark
+from personakit.models import Result, Snapshot
 from personakit.receipt import Ability, Receipt
+from personakit.requests import JobRequest
 from personakit.workflows import Engine, check_ability, deadline_in, follow, time_out
 
 T = TypeVar("T")
@@ -46,7 +48,8 @@ class Job(Generic[T]):
         self._here = here
         self._timeout = timeout
         self._request = request
-        self._snapshot = snapshot
+        self._snapshot = snapshot and self._complete(snapshot)
+        self._is_unseen = snapshot is not None and snapshot.is_settled
 
     def __repr__(self) -> str:
         state = self._snapshot.state if self._snapshot else "not read yet"
@@ -125,16 +128,27 @@ class Job(Generic[T]):
             PersonaKitError: the job can no longer be read. That it failed is no
                 error here, but a final snapshot with its ``failure``.
         """
-        if self._snapshot is not None and self._snapshot.state.is_final:
-            yield cast("Snapshot[T]", self._snapshot)
+        latest = self._snapshot
+        if latest is not None and latest.is_settled:
+            await self._close()
+            yield cast("Snapshot[T]", latest)
             return
+        if latest is not None and latest.state.is_final:
+            latest = None  # a line of a list, which tells the state but no result
         snapshots = follow(
-            await self._here(), self._receipt, latest=self._snapshot, every=every
+            await self._here(), self._receipt, latest=latest, every=every
         )
         async with aclosing(snapshots):
             async for snapshot in snapshots:
                 self._snapshot = self._complete(snapshot)
                 yield cast("Snapshot[T]", self._snapshot)
+
+    async def _close(self) -> None:
+        """Write down once that a job which was over from the start has been seen."""
+        if self._is_unseen:
+            engine = await self._here()
+            await engine.journal.record(self._receipt, Mark.CLOSED)
+            self._is_unseen = False
 
     def _complete(self, snapshot: Snapshot[Result]) -> Snapshot[Result]:
         """Add to a reading what only the caller's side knows."""

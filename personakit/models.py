@@ -1,26 +1,20 @@
-"""The values that callers hold: requests, jobs' states, tracks, personas, credits.
+"""The values that come back: jobs' states and snapshots, tracks, personas, credits.
 
-All are frozen. Requests check themselves when they are built; rules that only one
-service has are checked by its dialect, before anything is sent.
+All are frozen. What callers ask for is in ``requests``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
+from personakit.checks import number, text
 from personakit.errors import PersonaKitError, refuse
 from personakit.receipt import Ability
-
-T = TypeVar("T")
-
-VocalGender: TypeAlias = Literal["female", "male"]
-PersonaMode: TypeAlias = Literal["style", "voice"]
 
 
 class JobState(StrEnum):
@@ -51,66 +45,6 @@ _NEXT: dict[JobState, frozenset[JobState]] = {
 }
 
 
-def number_or_none(value: object) -> float | None:
-    """Return a finite number as a float, and None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-_Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
-
-
-def _label(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Accept any text that can be sent; half of a surrogate pair cannot."""
-    if not isinstance(value, str) or any("\ud800" <= c <= "\udfff" for c in value):
-        raise refuse(attribute.name, "must be valid Unicode text", "Mend or omit it")
-
-
-def _text(owner: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    _label(owner, attribute, value)
-    if not str(value).strip():
-        raise refuse(attribute.name, "must not be blank", "Fill it in")
-
-
-def _number(low: float, high: float) -> _Validator:
-    def check(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-        if number_or_none(value) is None or not low <= value <= high:
-            limits = f"from {low:g}" + ("" if high == math.inf else f" to {high:g}")
-            raise refuse(
-                attribute.name, f"must be a number {limits}", "Change or omit it"
-            )
-
-    return check
-
-
-def _one_of(*allowed: str) -> _Validator:
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value not in allowed:
-            rule = "must be " + " or ".join(repr(word) for word in allowed)
-            raise refuse(attribute.name, rule, "Change or omit it")
-
-    return check
-
-
-def _a(*shapes: type) -> _Validator:
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, shapes):
-            rule = "must be a " + " or a ".join(shape.__name__ for shape in shapes)
-            raise refuse(attribute.name, rule, "Pass such a value")
-
-    return check
-
-
-_optional = attrs.validators.optional
-_weight: float | None = attrs.field(default=None, validator=_optional(_number(0, 1)))
-_optional_text: str | None = attrs.field(default=None, validator=_optional(_text))
-
-
 @attrs.frozen
 class TrackRef:
     """The ids by which a service knows one piece of audio.
@@ -120,8 +54,8 @@ class TrackRef:
         track_id: The track among those that the job made.
     """
 
-    job_id: str = attrs.field(validator=_text)
-    track_id: str = attrs.field(validator=_text)
+    job_id: str = attrs.field(validator=text)
+    track_id: str = attrs.field(validator=text)
 
 
 @attrs.frozen
@@ -129,16 +63,17 @@ class Track:
     """One finished piece of audio.
 
     Attributes:
-        provider: The service that made it.
-        job_id: The job that made it.
+        provider: The service that made it, and the only one that knows its ids.
+        job_id: The job that made it. No job makes an upload: there it is `track_id`.
         track_id: The service's id of this track.
-        audio_url: The final audio, None when the service sent none.
-        stream_url: A stream of it, None when there is none.
+        audio_url: The final audio, never a preview; None when the service sent none.
+        stream_url: A stream of it, which may be a preview; None when there is none.
         image_url: A cover picture, None when there is none.
         title: None when the service told none.
         style: The service's description of the style, None when it told none.
         duration: Length in seconds, None when not told.
-        model: The model that sang it, None when not told.
+        model: The model that made it, by the name that requests use, as far as the
+            service told; None when it did not.
         lyrics: What is sung, None when not known.
         expires_at: When the service stops keeping the links, aware UTC; None when
             not known.
@@ -176,12 +111,25 @@ class Persona:
         source: The track whose voice it has, None when not known.
     """
 
-    id: str = attrs.field(validator=_text)
-    provider: str = attrs.field(validator=_text)
+    id: str = attrs.field(validator=text)
+    provider: str = attrs.field(validator=text)
     name: str | None = None
     description: str | None = None
     style: str | None = None
     source: TrackRef | None = None
+
+
+@attrs.frozen
+class Stems:
+    """A track taken apart.
+
+    Attributes:
+        vocals: The voice alone.
+        instrumental: The rest alone, None where the service gives only the voice.
+    """
+
+    vocals: Track
+    instrumental: Track | None = None
 
 
 @attrs.frozen
@@ -215,8 +163,8 @@ class VocalWindow:
         end: Seconds from the beginning, after `start`.
     """
 
-    start: float = attrs.field(validator=_number(0, math.inf))
-    end: float = attrs.field(validator=_number(0, math.inf))
+    start: float = attrs.field(validator=number(0, math.inf))
+    end: float = attrs.field(validator=number(0, math.inf))
 
     def __attrs_post_init__(self) -> None:
         if self.end <= self.start:
@@ -228,126 +176,7 @@ class VocalWindow:
         return round(self.end - self.start, 6)
 
 
-class JobRequest(Generic[T]):
-    """What a caller wants; ``T`` is what the finished job yields."""
-
-    ability: ClassVar[Ability]
-
-    def complete(self, result: T) -> T:
-        """Add to a result what the service does not repeat, but the caller said."""
-        return result
-
-
-@attrs.frozen
-class PersonaRequest(JobRequest[Persona]):
-    """Make a persona from a finished track.
-
-    Attributes:
-        source: The track, or its ids.
-        name: What to call the persona.
-        description: What the voice sounds like.
-        window: The part to learn from; None leaves the choice to the service.
-        style: A style label, None or blank for none.
-    """
-
-    ability: ClassVar[Ability] = Ability.PERSONA
-
-    source: Track | TrackRef = attrs.field(validator=_a(Track, TrackRef))
-    name: str = attrs.field(kw_only=True, validator=_text)
-    description: str = attrs.field(kw_only=True, validator=_text)
-    window: VocalWindow | None = attrs.field(
-        kw_only=True, default=None, validator=_optional(_a(VocalWindow))
-    )
-    style: str | None = attrs.field(
-        kw_only=True, default=None, validator=_optional(_label)
-    )
-
-    @property
-    def source_ref(self) -> TrackRef:
-        """The ids of the source."""
-        return self.source.ref if isinstance(self.source, Track) else self.source
-
-    def complete(self, result: Persona) -> Persona:
-        """Name the new persona and remember whose voice it has."""
-        return attrs.evolve(
-            result,
-            name=self.name,
-            description=self.description,
-            style=self.style or None,
-            source=self.source_ref,
-        )
-
-
-@attrs.frozen(kw_only=True)
-class MusicRequest(JobRequest[tuple[Track, ...]]):
-    """Generate tracks.
-
-    Say what is sung by one of `lyrics` and `idea`, or ask for an `instrumental`.
-
-    Attributes:
-        lyrics: Sung as written. None for none.
-        idea: What the song is about; the service writes the lyrics. None for none.
-        style: Genre, mood, instruments. None for none.
-        title: None for none.
-        instrumental: True for music without a voice.
-        persona: The voice that sings, None for any.
-        persona_mode: What to take from the persona: its ``"style"`` or its
-            ``"voice"``; None leaves it to the service.
-        model: The service's name of a model, None for the package's choice.
-        negative_style: What to avoid, None for nothing.
-        vocal_gender: ``"female"`` or ``"male"``, a wish only; None for no wish.
-        style_weight: 0 to 1, how closely to follow `style`; None: not said.
-        weirdness: 0 to 1, how far to stray; None: not said.
-        audio_weight: 0 to 1, how closely to follow the persona's audio; None: not
-            said.
-        duration: Wanted length in seconds, None for the service's choice.
-    """
-
-    ability: ClassVar[Ability] = Ability.MUSIC
-
-    lyrics: str | None = _optional_text
-    idea: str | None = _optional_text
-    style: str | None = _optional_text
-    title: str | None = _optional_text
-    instrumental: bool = attrs.field(default=False, validator=_a(bool))
-    persona: Persona | None = attrs.field(
-        default=None, validator=_optional(_a(Persona))
-    )
-    persona_mode: PersonaMode | None = attrs.field(
-        default=None, validator=_optional(_one_of("style", "voice"))
-    )
-    model: str | None = _optional_text
-    negative_style: str | None = _optional_text
-    vocal_gender: VocalGender | None = attrs.field(
-        default=None, validator=_optional(_one_of("female", "male"))
-    )
-    style_weight: float | None = _weight
-    weirdness: float | None = _weight
-    audio_weight: float | None = _weight
-    duration: float | None = attrs.field(
-        default=None, validator=_optional(_number(1, math.inf))
-    )
-
-    def __attrs_post_init__(self) -> None:
-        if self.lyrics is not None and self.idea is not None:
-            raise refuse("idea", "cannot go with lyrics", "Pass only one of the two")
-        if self.idea is None and self.lyrics is None and not self.instrumental:
-            raise refuse(
-                "lyrics",
-                "or idea must say what is sung",
-                "Pass one of the two, or instrumental=True",
-            )
-        if self.persona_mode is not None and self.persona is None:
-            raise refuse("persona_mode", "has no effect alone", "Pass persona too")
-
-    def complete(self, result: tuple[Track, ...]) -> tuple[Track, ...]:
-        """Write the lyrics into tracks whose service does not repeat them."""
-        return tuple(
-            attrs.evolve(track, lyrics=track.lyrics or self.lyrics) for track in result
-        )
-
-
-Result: TypeAlias = Persona | tuple[Track, ...]
+Result: TypeAlias = Persona | tuple[Track, ...] | Stems | Track
 """What a finished job may yield."""
 
 T_co = TypeVar("T_co", covariant=True)
@@ -358,7 +187,9 @@ class Snapshot(Generic[T_co]):
     """One reading of a job.
 
     Attributes:
-        job_id: The service's id of the job.
+        job_id: The service's id of the job. Where the service answers a submit with
+            the result itself, the id of what it made; empty where that is too long
+            for a receipt.
         state: Where it stands. A word of the service that this package does not
             know counts as running.
         service_state: The service's own word for it.
@@ -378,3 +209,23 @@ class Snapshot(Generic[T_co]):
     estimated_time: float | None = None
     result: T_co | None = None
     failure: PersonaKitError | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing is left to read: there is a result or a failure."""
+        return self.result is not None or self.failure is not None
+
+
+@attrs.frozen
+class Listed:
+    """One line of a service's list of jobs.
+
+    Attributes:
+        kind: What the job makes.
+        snapshot: Where it stands; lists carry no results.
+        created_at: When the service took it on, aware UTC, None when not told.
+    """
+
+    kind: Ability
+    snapshot: Snapshot[Result]
+    created_at: datetime | None = None

@@ -12,6 +12,7 @@ import attrs
 
 UNTOLD_ESTIMATE = 15.0
 """Seconds assumed for a job whose service makes no estimate."""
+_DOUBLINGS = 30  # of the pause after failures; more would only overflow
 
 
 @attrs.frozen
@@ -51,7 +52,8 @@ class Pace:
         if sighting.retry_after:
             return max(sighting.retry_after, self.shortest)
         if sighting.failures:
-            return min(self.shortest * 2.0 ** (sighting.failures - 1), self.longest)
+            doublings = min(sighting.failures - 1, _DOUBLINGS)
+            return min(self.shortest * 2.0**doublings, self.longest)
         estimate = sighting.estimate or UNTOLD_ESTIMATE
         until_half = estimate / 2 - sighting.age
         usual = min(max(sighting.age * self.share, self.shortest), self.longest)

@@ -21,17 +21,47 @@ JOB_ID_LIMIT = 120
 class Ability(StrEnum):
     """Something that a service may offer; ``kit.can(...)`` tells whether it does.
 
-    ``PERSONA`` and ``MUSIC`` are also the kinds of job that a receipt can name.
+    Those in `JOB_KINDS` are also the kinds of job that a receipt can name.
     """
 
     PERSONA = "persona"
     """Make a reusable voice from a finished track."""
     MUSIC = "music"
     """Generate tracks, with or without a persona."""
+    EXTEND = "extend"
+    """Continue a track."""
+    COVER = "cover"
+    """Perform a track anew, in another style or voice."""
+    MASHUP = "mashup"
+    """Blend two tracks into one."""
+    STEMS = "stems"
+    """Separate the voice of a track from the rest."""
+    UPLOAD = "upload"
+    """Take audio from elsewhere."""
+    VOICE = "voice"
+    """Make a persona of uploaded audio, so that a voice can be isolated first."""
+    TRACK = "track"
+    """Tell of a track again, by its id."""
+    JOBS = "jobs"
+    """List the jobs of the account."""
     CREDITS = "credits"
     """Tell the balance of the account."""
     CANCEL = "cancel"
     """Stop a job that runs already."""
+
+
+JOB_KINDS = frozenset(
+    {
+        Ability.PERSONA,
+        Ability.MUSIC,
+        Ability.EXTEND,
+        Ability.COVER,
+        Ability.MASHUP,
+        Ability.STEMS,
+        Ability.UPLOAD,
+    }
+)
+"""What a submit can be for."""
 
 
 def _now() -> datetime:

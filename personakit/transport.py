@@ -43,8 +43,12 @@ _NEVER_SENT = (
 _HOPELESS = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 
 
-def check_base_url(base_url: str) -> URL:
+def check_base_url(base_url: str, field: str = "base_url") -> URL:
     """Read the address of a service, to which the key will be sent.
+
+    Args:
+        base_url: The address.
+        field: What to call it in a refusal.
 
     Raises:
         InvalidRequest: not https (http is for this machine only), or no plain address.
@@ -56,7 +60,7 @@ def check_base_url(base_url: str) -> URL:
     is_plain = not (url.user or url.query_string or url.fragment)
     if not (url.host and is_plain and is_allowed(url, loopback=True)):
         raise refuse(
-            "base_url",
+            field,
             "must be an https address without user, query or fragment "
             "(http only for this machine)",
             "Pass the service's own address, for example https://api.evolink.ai",
@@ -97,6 +101,8 @@ class Transport:
 
     Args:
         base_url: The service's address, checked.
+        files_url: The service's address for files, checked; None where it has none or
+            where it is not known.
         api_key: The key; it is never shown.
         session: The caller's own session, borrowed and never closed; None to make
             sessions that `aclose` closes. Paid requests then go over a fresh
@@ -104,15 +110,19 @@ class Transport:
     """
 
     def __init__(
-        self, base_url: URL, api_key: str, session: aiohttp.ClientSession | None
+        self,
+        base_url: URL,
+        api_key: str,
+        session: aiohttp.ClientSession | None,
+        files_url: URL | None = None,
     ) -> None:
         self._base = str(base_url).rstrip("/")
+        self._files = None if files_url is None else str(files_url).rstrip("/")
         self._key = api_key.encode()
         self._headers = {
             "Authorization": f"Bearer {api_key}",
             "User-Agent": _USER_AGENT,
             "Accept": "application/json",
-            "Content-Type": "application/json",
         }
         self._borrowed = session
         self._own: list[aiohttp.ClientSession] = []
@@ -173,9 +183,9 @@ class Transport:
     ) -> Response:
         async with session.request(
             request.method,
-            URL(self._base + request.path),
+            URL(self._address(request) + request.path),
             data=request.body,
-            headers=self._headers,
+            headers={**self._headers, "Content-Type": request.content_type},
             timeout=_limits(min(within, CONNECT_TIMEOUT + request.timeout)),
             allow_redirects=False,
             raise_for_status=False,
@@ -186,6 +196,17 @@ class Transport:
             flight.request_id = head.request_id
             body = await _read_bounded(answer.content)
             return attrs.evolve(head, body=body.replace(self._key, _HIDDEN))
+
+    def _address(self, request: Request) -> str:
+        if not request.to_files:
+            return self._base
+        if self._files is None:
+            raise refuse(
+                "files_url",
+                "must be given beside base_url",
+                "Pass the address at which the service takes files",
+            )
+        return self._files
 
     @asynccontextmanager
     async def open(self, url: URL, *, within: float) -> AsyncGenerator[Download]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import attrs
+
+from personakit.requests import AudioFile
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -22,6 +26,8 @@ READ_TIMEOUT = 30.0
 SUBMIT_TIMEOUT = 90.0
 """Seconds to wait for the answer to a paid request. Vendors' clients wait 30; a
 longer wait costs nothing, while an answer given up on is an unknown outcome."""
+FILE_TIMEOUT = 600.0
+"""Seconds to send a file and to get the answer."""
 RETRY_AFTER_LIMIT = 3600.0
 """Longest pause (seconds) that an answer may ask for."""
 
@@ -40,26 +46,62 @@ class Request:
     Attributes:
         method: ``"GET"`` or ``"POST"``.
         path: Begins with a slash and is relative to the service's base address.
-        body: JSON text, None for none.
+        body: JSON text or what `content_type` says, None for none.
         repeatable: True when sending it twice cannot cost anything.
         timeout: Seconds to wait for the whole answer once connected.
+        to_files: True for the service's other address, which takes files.
+        content_type: Of the body.
     """
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | None = attrs.field(default=None, repr=False)
     repeatable: bool = True
     timeout: float = READ_TIMEOUT
+    to_files: bool = False
+    content_type: str = "application/json"
 
 
-def paid_request(path: str, body: Json) -> Request:
+def encode(body: Json) -> bytes:
+    """Return a JSON object as the text of a request."""
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def paid_request(path: str, body: Json, timeout: float = SUBMIT_TIMEOUT) -> Request:
     """Make the request that starts a job, never to be sent twice."""
+    return Request("POST", path, body=encode(body), repeatable=False, timeout=timeout)
+
+
+def file_request(path: str, fields: Mapping[str, str], file: AudioFile) -> Request:
+    """Make the request that sends a file as ``multipart/form-data``, never twice.
+
+    Args:
+        path: Relative to the address that takes files.
+        fields: Text beside the file.
+        file: Sent under the name ``file``.
+
+    Source: RFC 7578.
+    """
+    boundary = uuid.uuid4().hex
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        f"{value}\r\n"
+        for name, value in fields.items()
+    ]
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
+        f'filename="{quote(file.name)}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    text = "".join((*parts, head)).encode()
     return Request(
         "POST",
         path,
-        body=json.dumps(body, ensure_ascii=False).encode(),
+        body=text + file.content + f"\r\n--{boundary}--\r\n".encode(),
         repeatable=False,
-        timeout=SUBMIT_TIMEOUT,
+        timeout=FILE_TIMEOUT,
+        to_files=True,
+        content_type=f"multipart/form-data; boundary={boundary}",
     )
 
 
@@ -105,9 +147,9 @@ class Response:
 def _parse_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 @attrs.frozen

@@ -9,25 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import attrs
 
+from personakit.checks import number_or_none
 from personakit.errors import OutcomeUnknown, PersonaKitError, WaitTimeout, refuse
 from personakit.journal import Journal, Mark
-from personakit.models import (
-    Credits,
-    JobRequest,
-    Result,
-    Snapshot,
-    number_or_none,
-)
+from personakit.models import Result, Snapshot
 from personakit.poller import Poller
 from personakit.providers.base import Provider, unsupported
 from personakit.receipt import Ability, Receipt
+from personakit.requests import JobRequest
 from personakit.retry import attempt_call, repeat
 from personakit.transport import Transport
 from personakit.wire import Call
@@ -49,6 +45,7 @@ class Engine:
         transport: Sends.
         poller: Reads until the end.
         journal: Remembers; shared by all loops of the client.
+        callback_url: Where the service shall report, None for nowhere.
         sendings: Paid requests under way. They belong to the client: a caller who is
             cancelled stops waiting, but does not tear the request.
     """
@@ -57,29 +54,38 @@ class Engine:
     transport: Transport
     poller: Poller
     journal: Journal
+    callback_url: str | None = None
     sendings: set[asyncio.Task[Any]] = attrs.field(
         factory=set[asyncio.Task[Any]], init=False
     )
 
-    async def own(self, sending: Coroutine[Any, Any, T], receipt: Receipt) -> T:
-        """Await a paid request that goes on even if this caller is cancelled.
+    async def own(
+        self, sending: Coroutine[Any, Any, T], receipt: Receipt, within: float
+    ) -> T:
+        """Await a paid request that goes on even if this caller does not.
+
+        Args:
+            sending: The request.
+            receipt: Its trace, for errors.
+            within: Seconds that the caller has; may be infinite.
 
         Raises:
-            OutcomeUnknown: the client was closed before the answer came.
+            OutcomeUnknown: the client was closed, or the time was up, before the
+                answer came.
         """
         task = asyncio.get_running_loop().create_task(sending)
         self.sendings.add(task)
         task.add_done_callback(self.sendings.discard)
         try:
-            return await asyncio.shield(task)
+            async with asyncio.timeout(None if within == math.inf else within):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            task.add_done_callback(_report_orphan)
+            raise _lose("The deadline came", receipt) from None
         except asyncio.CancelledError:
             task.add_done_callback(_report_orphan)
             if task.cancelled() and not _is_cancelled():
-                raise OutcomeUnknown(
-                    "The client was closed while a paid request was under way.",
-                    receipt=receipt,
-                    provider=receipt.provider,
-                ) from None
+                raise _lose("The client was closed", receipt) from None
             raise
 
     async def aclose(self) -> None:
@@ -91,6 +97,15 @@ class Engine:
         await asyncio.gather(*self.sendings, return_exceptions=True)
         await self.poller.aclose()
         await self.transport.aclose()
+
+
+def _lose(event: str, receipt: Receipt) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"{event} while a paid request was under way. As long as the client is open, "
+        "its answer still goes to the journal, and resume() tells.",
+        receipt=receipt,
+        provider=receipt.provider,
+    )
 
 
 def _is_cancelled() -> bool:
@@ -146,7 +161,8 @@ async def submit(
         deadline: Loop time up to which refusals may be answered by another attempt.
 
     Returns:
-        The receipt with its job id, and the first snapshot.
+        The receipt with its job id, and the first snapshot; it is final where the
+        service answers with the result itself.
 
     Raises:
         InvalidRequest: a rule is broken; nothing was sent.
@@ -154,30 +170,33 @@ async def submit(
         PersonaKitError: the service refused, or was never reached.
     """
     check_ability(engine.provider, request.ability)
-    call = engine.provider.build_submit(request)
+    call = engine.provider.build_submit(request, callback_url=engine.callback_url)
     receipt = Receipt(engine.provider.name, request.ability)
 
     async def attempt(within: float) -> Snapshot[Result]:
-        return await engine.own(_send_paid(engine, call, receipt, within), receipt)
+        return await engine.own(_send_paid(engine, call, receipt), receipt, within)
 
     snapshot = await repeat(attempt, deadline=deadline)
-    return attrs.evolve(receipt, job_id=snapshot.job_id), snapshot
+    return attrs.evolve(receipt, job_id=snapshot.job_id or None), snapshot
 
 
 async def _send_paid(
-    engine: Engine, call: Call[Snapshot[Result]], receipt: Receipt, within: float
+    engine: Engine, call: Call[Snapshot[Result]], receipt: Receipt
 ) -> Snapshot[Result]:
-    """Send once, and leave in the journal whatever came of it."""
+    """Send once, and leave in the journal whatever came of it.
+
+    The caller's deadline does not tear it: what was paid for is worth its answer.
+    """
     await engine.journal.record(receipt, Mark.SENDING)
     try:
-        snapshot = await attempt_call(engine.transport, call, within)
+        snapshot = await attempt_call(engine.transport, call, math.inf)
     except PersonaKitError as error:
         is_lost = isinstance(error, OutcomeUnknown)
         await engine.journal.record(receipt, Mark.UNKNOWN if is_lost else Mark.CLOSED)
         error.receipt = receipt
         error.provider = engine.provider.name
         raise
-    accepted = attrs.evolve(receipt, job_id=snapshot.job_id)
+    accepted = attrs.evolve(receipt, job_id=snapshot.job_id or None)
     await engine.journal.record(accepted, Mark.ACCEPTED)
     return snapshot
 
@@ -202,9 +221,10 @@ async def follow(
             error counts as charged, and is not safe to answer by a new submit.
     """
     job_id = receipt.job_id or ""
-    call = engine.provider.build_read(job_id, receipt.kind)
 
     async def read() -> Snapshot[Result]:
+        # Built anew each time: a dialect may have learned how it wants to be asked.
+        call = engine.provider.build_read(job_id, receipt.kind)
         return await attempt_call(engine.transport, call, math.inf)
 
     age = max((datetime.now(UTC) - receipt.at).total_seconds(), 0.0)
@@ -226,17 +246,29 @@ async def follow(
         ) from None
 
 
-async def read_credits(engine: Engine, *, deadline: float) -> Credits:
-    """Read the balance, repeating through weather up to the deadline.
+async def ask(
+    engine: Engine,
+    ability: Ability,
+    build: Callable[[], Call[T]],
+    *,
+    deadline: float,
+) -> T:
+    """Read something, repeating through weather up to the deadline.
+
+    Args:
+        engine: Of the running loop.
+        ability: What the service must offer for it.
+        build: Builds the request; called only where the service offers it.
+        deadline: Loop time.
 
     Raises:
-        Unsupported: the service does not tell.
+        Unsupported: the service does not offer it.
         PersonaKitError: it refused, or was not reached in time.
     """
-    check_ability(engine.provider, Ability.CREDITS)
-    call = engine.provider.build_credits()
+    check_ability(engine.provider, ability)
+    call = build()
 
-    async def attempt(within: float) -> Credits:
+    async def attempt(within: float) -> T:
         return await attempt_call(engine.transport, call, within)
 
     try:

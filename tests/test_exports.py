@@ -16,6 +16,14 @@ ROOT = Path(__file__).parents[1]
 
 PUBLIC = {
     "Ability",
+    "AudioFile",
+    "CoverRequest",
+    "ExtendRequest",
+    "MashupRequest",
+    "Performance",
+    "Stems",
+    "StemsRequest",
+    "UploadRequest",
     "AuthenticationError",
     "ContentRefused",
     "Credits",

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "personakit"
 
 LAYERS = (
     # values
-    {"version", "receipt", "errors", "models"},
+    {"version", "receipt", "errors", "checks", "models", "requests"},
     # language
     {"wire", "convert"},
     # dialects and other pure parts, no I/O
@@ -20,7 +20,7 @@ LAYERS = (
     # engines
     {"transport", "retry", "poller", "download", "perloop"},
     # workflows
-    {"workflows", "job"},
+    {"workflows", "job", "operations"},
     # surface
     {"client"},
     # edge
@@ -28,8 +28,14 @@ LAYERS = (
 )
 SIDEWAYS = {
     ("errors", "receipt"),
+    ("checks", "errors"),
+    ("models", "checks"),
     ("models", "errors"),
     ("models", "receipt"),
+    ("requests", "checks"),
+    ("requests", "errors"),
+    ("requests", "models"),
+    ("requests", "receipt"),
     ("download", "retry"),
     ("download", "transport"),
     ("job", "workflows"),

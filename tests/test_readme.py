@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
-import attrs
 import pytest
 
 import personakit
 from personakit import Ability
 from personakit.providers import PROVIDERS
+from personakit.providers.evolink import Evolink
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -25,7 +26,7 @@ def test_readme_has_programs():
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_programs_run(program, service, monkeypatch, tmp_path, capsys):
     """Each program runs as it stands, against the emulator instead of the service."""
-    here = attrs.evolve(PROVIDERS["evolink"], base_url=service.url("evolink"))
+    here = partial(Evolink, base_url=service.url("evolink"))
     monkeypatch.setitem(PROVIDERS, "evolink", here)
     monkeypatch.setenv("EVOLINK_API_KEY", service.api_key)
     monkeypatch.chdir(tmp_path)
@@ -57,9 +58,9 @@ def test_table_of_abilities_is_the_code_s():
     }
 
     assert told == {
-        (ability.name, name): ability in provider.abilities
+        (ability.name, name): ability in make().abilities
         for ability in Ability
-        for name, provider in PROVIDERS.items()
+        for name, make in PROVIDERS.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The service's time: it runs with the event loop's, faster or not, and can be skipped."""
+"""The service's time: it follows the event loop's, faster or not, and can skip."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ answer means. What the answer to a paid request does not prove is an unknown out
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import attrs
 
@@ -24,16 +24,20 @@ from personakit.errors import (
     ServiceUnavailable,
     Unsupported,
 )
-from personakit.models import Credits, JobRequest, Result, Snapshot
-from personakit.receipt import Ability
-from personakit.wire import Call, Response
+from personakit.models import Credits, Listed, Result, Snapshot, Track
+from personakit.receipt import Ability, Receipt
+from personakit.requests import JobRequest
+from personakit.wire import Call, Json, Response
 
 T = TypeVar("T")
 
 MESSAGE_LIMIT = 500
 """Characters of a service's own message that an error repeats."""
+CODE_LIMIT = 100
+"""The same for a service's own code."""
 
 
+@runtime_checkable
 class Provider(Protocol):
     """One service: what it can do, and how it is spoken to."""
 
@@ -43,8 +47,13 @@ class Provider(Protocol):
         ...
 
     @property
-    def base_url(self) -> str:
-        """Where the service lives unless the caller says otherwise."""
+    def base_url(self) -> str | None:
+        """Where the service lives unless the caller says otherwise; None: must say."""
+        ...
+
+    @property
+    def files_url(self) -> str | None:
+        """Where the service takes files, None where it takes none elsewhere."""
         ...
 
     @property
@@ -57,8 +66,19 @@ class Provider(Protocol):
         """What the service offers."""
         ...
 
-    def build_submit(self, request: JobRequest[Any]) -> Call[Snapshot[Result]]:
+    def build_submit(
+        self, request: JobRequest[Any], *, callback_url: str | None = None
+    ) -> Call[Snapshot[Result]]:
         """Build the paid request that starts a job; it must never be repeated.
+
+        Args:
+            request: What is wanted.
+            callback_url: Where the service shall report, None for nowhere; not sent
+                where the service takes none.
+
+        Returns:
+            A call whose snapshot is final already, with its result, where the service
+            answers with the result itself.
 
         Raises:
             InvalidRequest: the service would refuse or silently ignore something.
@@ -73,8 +93,28 @@ class Provider(Protocol):
         """
         ...
 
+    def recall(self, receipt: Receipt, /) -> Snapshot[Result] | None:
+        """Tell the end of a job that its receipt alone tells, None to go and ask.
+
+        So it is with results that the service names only once, in its answer to the
+        submit: the receipt then holds the id of the result itself.
+        """
+        ...
+
     def build_credits(self) -> Call[Credits]:
         """Build the request that reads the balance."""
+        ...
+
+    def build_jobs(self, page: int) -> Call[tuple[Listed, ...]]:
+        """Build the request for one page of the account's jobs, newest first.
+
+        Args:
+            page: From 1; an empty page is the end.
+        """
+        ...
+
+    def build_track(self, track_id: str, /) -> Call[Track]:
+        """Build the request that tells of one track again."""
         ...
 
 
@@ -105,6 +145,8 @@ class Row:
         retry_safe: True where nothing was done and a later try may succeed.
         paid: Only for paid requests (True), only for reads (False), or both (None).
         bare: True to fit only answers without a code of the service.
+        pause: Seconds to wait before a later try, unless the answer itself asks for
+            some; None for no wish.
     """
 
     when: tuple[str | int, ...]
@@ -112,6 +154,7 @@ class Row:
     retry_safe: bool = False
     paid: bool | None = None
     bare: bool = False
+    pause: float | None = None
 
     def fits(self, refusal: Refusal, status: int, *, paid: bool) -> bool:
         """Tell whether this line is for such an answer."""
@@ -142,6 +185,11 @@ STATUS_ROWS: tuple[Row, ...] = (
 """What a status means on every service, once the service's own codes are used up."""
 
 
+def is_good_status(status: int, _: object) -> bool:
+    """Tell whether an answer is good by its HTTP status alone."""
+    return status in range(200, 300)
+
+
 @attrs.frozen
 class Reader:
     """How one service's answers are read.
@@ -150,11 +198,14 @@ class Reader:
         provider: Name of the service, for errors.
         table: The service's own lines, tried before `STATUS_ROWS`.
         find_refusal: Finds what a parsed body says of a failure.
+        is_good: Takes the HTTP status and the parsed body, and tells whether the
+            service says that all went well.
     """
 
     provider: str
     table: tuple[Row, ...]
     find_refusal: Callable[[object], Refusal]
+    is_good: Callable[[int, object], bool] = is_good_status
 
     def read(
         self, response: Response, finish: Callable[[object], T], *, paid: bool
@@ -171,7 +222,7 @@ class Reader:
         problem: MalformedAnswer | None = None
         try:
             data = parse_json(response.body)
-            if response.status in range(200, 300):
+            if self.is_good(response.status, data):
                 return finish(data)
         except MalformedAnswer as error:
             problem = error
@@ -197,7 +248,9 @@ class Reader:
         )
         message = _describe(self.provider, row, status, refusal, problem)
         error = self._label(row.error(message), response, retry_safe=row.retry_safe)
-        error.code = refusal.code
+        error.code = refusal.code and refusal.code[:CODE_LIMIT]
+        if error.retry_after is None:
+            error.retry_after = row.pause
         if isinstance(error, InvalidRequest):
             error.field = refusal.field
         return error
@@ -215,6 +268,22 @@ class Reader:
         )
 
 
+def member(data: object, name: str) -> object:
+    """Return a member of a JSON object, None where there is none."""
+    return cast("Json", data).get(name) if isinstance(data, dict) else None
+
+
+def text_member(data: object, name: str) -> str | None:
+    """Return a member of a JSON object that is text, None for anything else."""
+    value = member(data, name)
+    return value if isinstance(value, str) else None
+
+
+def shorten(message: str | None) -> str:
+    """Return a service's message as it may be quoted, empty for none."""
+    return (message or "").strip()[:MESSAGE_LIMIT]
+
+
 def _describe(
     provider: str,
     row: Row,
@@ -222,7 +291,7 @@ def _describe(
     refusal: Refusal,
     problem: MalformedAnswer | None,
 ) -> str:
-    said = (refusal.message or "").strip()[:MESSAGE_LIMIT]
+    said = shorten(refusal.message)
     if row.error is OutcomeUnknown:
         reason = said or (problem and problem.message)
         return (

@@ -11,15 +11,10 @@ from openapi_core import OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
-from personakit.models import (
-    MusicRequest,
-    Persona,
-    PersonaRequest,
-    TrackRef,
-    VocalWindow,
-)
+from personakit.models import Persona, TrackRef, VocalWindow
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Ability
+from personakit.requests import MusicRequest, PersonaRequest
 from personakit.wire import Request
 from tests.unit.providers.evolink.cases import CASES, MUSIC_JOB, Case
 

@@ -10,14 +10,18 @@ import aiohttp
 from personakit import (
     Ability,
     Credits,
+    ExtendRequest,
     Job,
     MusicRequest,
+    Performance,
     Persona,
     PersonaKit,
     PersonaKitError,
     PersonaRequest,
     Receipt,
     Snapshot,
+    Stems,
+    StemsRequest,
     Track,
     TrackRef,
     VocalWindow,
@@ -55,17 +59,39 @@ async def jobs(kit: PersonaKit, source: Track) -> None:
     assert_type(await voice.result(timeout=9, on_timeout="cancel"), Persona)
     assert_type(voice.snapshot, Snapshot[Persona] | None)
     assert_type(kit.attach(voice.token, PersonaRequest), Job[Persona])
-    assert_type(kit.attach(voice.token), Job[Persona | tuple[Track, ...]])
+    assert_type(
+        kit.attach(voice.token), Job[Persona | tuple[Track, ...] | Stems | Track]
+    )
     async for snapshot in song.updates(every=1.5):
         assert_type(snapshot, Snapshot[tuple[Track, ...]])
     async for found in kit.resume():
-        assert_type(found, Job[Persona | tuple[Track, ...]])
+        assert_type(found, Job[Persona | tuple[Track, ...] | Stems | Track])
+
+
+async def operations(kit: PersonaKit, source: Track) -> None:
+    """Every operation knows what it yields."""
+    song = MusicRequest(idea="rain")
+    sung = await kit.sing(song, voice_of=source, name="V", description="d")
+    assert_type(sung, Performance)
+    assert_type(sung.persona, Persona)
+    assert_type(sung.tracks, tuple[Track, ...])
+    assert_type(await kit.extend(source, at=30, lyrics="la"), tuple[Track, ...])
+    assert_type(await kit.cover("https://x.example/a", style="s"), tuple[Track, ...])
+    assert_type(await kit.mashup(source, source.ref, style="s"), tuple[Track, ...])
+    assert_type(await kit.separate_stems(source), Stems)
+    assert_type(await kit.upload(Path("a.mp3")), Track)
+    assert_type(await kit.track(source), Track)
+    assert_type(await kit.submit(StemsRequest(source)), Job[Stems])
+    assert_type(kit.attach("token", ExtendRequest), Job[tuple[Track, ...]])
+    async for job in kit.jobs():
+        assert_type(job, Job[Persona | tuple[Track, ...] | Stems | Track])
 
 
 def errors(error: PersonaKitError) -> None:
     """Errors tell of the money."""
     assert_type(error.receipt, Receipt | None)
     assert_type(error.retry_safe, bool)
+    assert_type(error.persona_id, str | None)
 
 
 async def emulator() -> None:

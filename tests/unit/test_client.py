@@ -11,8 +11,12 @@ from personakit import (
     Ability,
     AuthenticationError,
     InvalidRequest,
+    MusicRequest,
     PersonaKit,
+    StemsRequest,
+    Unsupported,
 )
+from personakit.providers.evolink import Evolink
 
 
 def test_key_comes_from_the_environment(monkeypatch):
@@ -63,6 +67,27 @@ def test_insecure_address_is_refused():
     """The key is never sent in the clear."""
     with pytest.raises(InvalidRequest, match="base_url must be an https address"):
         PersonaKit("evolink", api_key="k", base_url="http://api.evolink.ai")
+
+
+def test_dialect_of_the_callers_own():
+    """A dialect may be passed instead of a name."""
+    here = Evolink(base_url="https://proxy.example")
+
+    assert repr(PersonaKit(here, api_key="k")) == (
+        "<PersonaKit evolink at https://proxy.example>"
+    )
+    assert PersonaKit(here, api_key="k").provider == "evolink"
+
+
+def test_request_can_be_checked_without_sending():
+    """What the service would refuse is refused, and nothing is opened."""
+    kit = PersonaKit("evolink", api_key="k")
+
+    assert kit.check(MusicRequest(idea="rain")) is None
+    with pytest.raises(InvalidRequest, match="style has no effect beside idea"):
+        kit.check(MusicRequest(idea="rain", style="jazz"))
+    with pytest.raises(Unsupported, match="evolink does not offer stems"):
+        kit.check(StemsRequest("https://x.example/a.mp3"))
 
 
 @pytest.mark.parametrize("timeout", [0, -1, math.nan, -math.inf, "9", None, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -56,6 +57,8 @@ def test_good_answer_is_read():
         ({"ratio": "1"}, "$.ratio", "expected a number, got a string"),
         ({"ratio": False}, "$.ratio", "expected a number, got true or false"),
         ({"ratio": 10**400}, "$.ratio", "expected a number, got a huge one"),
+        ({"ratio": math.inf}, "$.ratio", "expected a number, got a huge one"),
+        ({"ratio": -math.inf}, "$.ratio", "expected a number, got a huge one"),
         ({"flag": "false"}, "$.flag", "expected true or false, got a string"),
         ({"flag": 0}, "$.flag", "expected true or false, got a whole number"),
         ({"songs": None}, "$.songs", "expected an array, got null"),
@@ -66,6 +69,8 @@ def test_good_answer_is_read():
         ({"songs": [{"id": [7]}]}, "$.songs[0].id", "expected an id, got an array"),
         ({"songs": [{"id": ""}]}, "$.songs[0].id", "expected an id, got nothing"),
         ({"songs": [{"id": None}]}, "$.songs[0].id", "expected an id, got nothing"),
+        ({"songs": [{"id": " \n"}]}, "$.songs[0].id", "expected an id"),
+        ({"songs": [{"id": "\ud800"}]}, "$.songs[0].id", "expected an id"),
         ({"first": []}, "$.first", "expected an object, got an array"),
         ({"first": {"id": 1}}, "$.first.id", "expected an id"),
         (

@@ -28,6 +28,7 @@ FULL = {
     "status": 503,
     "request_id": "r1",
     "retry_after": 7.0,
+    "persona_id": "persona-1",
 }
 
 
@@ -44,8 +45,13 @@ def fill(kind: type[PersonaKitError]) -> PersonaKitError:
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize(
     "journey",
-    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, attrs.evolve],
-    ids=["pickle", "copy", "evolve"],
+    [
+        lambda error: pickle.loads(pickle.dumps(error)),
+        copy.copy,
+        copy.deepcopy,
+        attrs.evolve,
+    ],
+    ids=["pickle", "copy", "deepcopy", "evolve"],
 )
 def test_errors_survive(kind, journey):
     """Every error comes out of a pickle or a copy with all of its fields."""
@@ -91,7 +97,8 @@ def test_text_tells_where_to_look():
 
     assert text == (
         "It broke. (provider evolink, status 503, code some_code, request r1) "
-        f"It may have been charged: look before paying again. Receipt: {RECEIPT.token}"
+        "It may have been charged: look before paying again. Persona: persona-1. "
+        f"Receipt: {RECEIPT.token}"
     )
 
 
@@ -142,3 +149,21 @@ def test_refusal_names_field_rule_remedy_and_source():
 
     own = refuse("a", "b", "C")
     assert (own.message, own.source) == ("a b. C.", "personakit")
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_errors_are_themselves_only(kind):
+    """Two errors of the same content stay two, as tracebacks and groups need it."""
+    first, second = fill(kind), fill(kind)
+
+    assert first != second
+    assert len({first, second, first}) == 2
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_class_tells_of_money_and_receipt(kind):
+    """The text of every class names the money and the receipt."""
+    text = str(fill(kind))
+
+    assert "It may have been charged: look before paying again." in text
+    assert text.endswith(f"Receipt: {RECEIPT.token}")

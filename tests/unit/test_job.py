@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from personakit import Job, JobState, MusicRequest, Persona, PersonaRequest, Snapshot
 from personakit.errors import JobFailed
+from personakit.journal import Mark
+from personakit.journal.memory import MemoryJournal
 from personakit.models import TrackRef
 from personakit.receipt import Ability, Receipt
 
@@ -17,7 +21,7 @@ async def nobody():
 
 
 def make(**more) -> Job[Persona]:
-    """Make a handle that may not ask anybody."""
+    """Make a handle that may not ask the service anything."""
     return Job(RECEIPT, here=nobody, timeout=9, **more)
 
 
@@ -40,12 +44,25 @@ def test_repr_tells_kind_id_and_state():
     assert repr(make(snapshot=queued)) == "<Job persona task-unified-1 queued>"
 
 
-async def test_final_snapshot_needs_no_reading():
-    """A job that was final from the start yields its one snapshot."""
+async def test_job_that_is_over_from_the_start_needs_no_reading():
+    """It yields its one snapshot, and its receipt is closed once it has been seen."""
     final = Snapshot("j", JobState.COMPLETED, "done", result=Persona("p", "evolink"))
-    job = make(snapshot=final)
+    journal = MemoryJournal()
+    await journal.record(RECEIPT, Mark.ACCEPTED)
+    asked: list[int] = []
 
-    assert [one async for one in job.updates()] == [final]
+    async def here() -> SimpleNamespace:
+        asked.append(1)
+        return SimpleNamespace(journal=journal)
+
+    job = Job(RECEIPT, here=here, timeout=9, snapshot=final)
+    before = await journal.unfinished()
+    seen = [one async for one in job.updates()] + [one async for one in job.updates()]
+
+    assert before == ((RECEIPT, Mark.ACCEPTED),)
+    assert seen == [final, final]
+    assert await journal.unfinished() == ()
+    assert asked == [1]
 
 
 def test_result_is_completed_by_the_request():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -12,8 +15,8 @@ SECONDS = some.floats(min_value=0, max_value=1e6)
 SIGHTINGS = some.builds(
     Sighting,
     age=SECONDS,
-    estimate=some.none() | SECONDS,
-    failures=some.integers(min_value=0, max_value=900),
+    estimate=some.none() | some.floats(min_value=-1e6, max_value=1e6),
+    failures=some.integers(min_value=0, max_value=10**6),
     retry_after=some.none() | SECONDS,
 )
 
@@ -30,7 +33,10 @@ def look(duration: float, estimate: float | None) -> tuple[int, float]:
 @given(sighting=SIGHTINGS)
 def test_pause_is_never_too_short(sighting):
     """Nobody is read more often than the shortest pause allows."""
-    assert Pace().pause(sighting) >= Pace().shortest
+    pause = Pace().pause(sighting)
+
+    assert pause >= Pace().shortest
+    assert math.isfinite(pause)
 
 
 @given(sighting=SIGHTINGS)
@@ -65,6 +71,28 @@ def test_failures_back_off():
     assert pauses == [1, 2, 4, 8, 10, 10]
 
 
+@given(sighting=SIGHTINGS, failures=some.integers(min_value=1, max_value=10**6))
+def test_back_off_never_turns_back(sighting, failures):
+    """One more failure never makes the pause shorter, nor longer than the longest."""
+    told = attrs.evolve(sighting, retry_after=None, failures=failures)
+    pause = Pace().pause(told)
+    later = Pace().pause(attrs.evolve(told, failures=failures + 1))
+
+    assert pause <= later <= Pace().longest
+
+
+@pytest.mark.parametrize("asked", [0, 0.0, None])
+def test_nothing_asked_is_no_pause_asked(asked):
+    """A service that asks for no pause leaves the usual one."""
+    assert Pace().pause(Sighting(50, 60, retry_after=asked)) == 6
+    assert Pace().pause(Sighting(50, 60, failures=3, retry_after=asked)) == 4
+
+
+def test_pause_asked_for_is_not_below_the_shortest():
+    """A service that asks for less than the shortest pause gets the shortest."""
+    assert Pace().pause(Sighting(50, 60, retry_after=0.2)) == 1
+
+
 def test_pauses_grow_with_age():
     """The older a job, the longer the pauses, within their bounds."""
     ages = [50, 60, 70, 80, 500]
@@ -75,7 +103,13 @@ def test_pauses_grow_with_age():
 
 @pytest.mark.parametrize(
     ("duration", "estimate", "most_reads", "most_lag"),
-    [(20, 15, 10, 2.5), (180, 60, 25, 10), (45, 60, 5, 6), (15, 60, 1, 15)],
+    [
+        (20, 15, 10, 2.5),
+        (20, None, 10, 2.5),
+        (180, 60, 25, Pace().longest),
+        (45, 60, 5, 6),
+        (15, 60, 1, 15),
+    ],
 )
 def test_reads_are_few_and_lag_is_small(duration, estimate, most_reads, most_lag):
     """A job costs few reads, and its end is noticed soon."""
@@ -91,3 +125,15 @@ def test_fixed_interval_is_possible():
     pauses = [pace.pause(Sighting(age, 1)) for age in (1, 50, 500)]
 
     assert pauses == [3, 3, 3]
+
+
+@given(
+    duration=some.floats(min_value=1, max_value=3600),
+    estimate=some.none() | some.floats(min_value=1, max_value=600),
+)
+def test_lag_is_never_longer_than_a_pause(duration, estimate):
+    """Once half of the estimate has passed, an end is noticed within the longest."""
+    half = (estimate or UNTOLD_ESTIMATE) / 2
+    _, lag = look(duration, estimate)
+
+    assert lag <= max(Pace().longest, half - duration)

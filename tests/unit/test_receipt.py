@@ -44,7 +44,7 @@ def test_token_without_a_job_id():
 
 
 @given(
-    kind=some.sampled_from(Ability),
+    kind=some.sampled_from([Ability.PERSONA, Ability.MUSIC]),
     job_id=some.none() | some.from_regex(r"[\w.-]{1,120}", fullmatch=True),
     at=some.datetimes(
         min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
@@ -63,6 +63,45 @@ def test_longest_token_fits():
     longest = Receipt("p" * 12, Ability.PERSONA, job_id="j" * JOB_ID_LIMIT)
 
     assert len(longest.token.encode()) <= 256
+    assert parse_token(longest.token) == longest
+
+
+def test_longer_job_id_is_no_token():
+    """A job id beyond the limit would not fit, and is not read back."""
+    longer = attrs.evolve(RECEIPT, job_id="j" * (JOB_ID_LIMIT + 1))
+    with pytest.raises(InvalidRequest) as caught:
+        parse_token(longer.token)
+
+    assert caught.value.field == "token"
+
+
+@given(end=some.integers(min_value=0, max_value=len(RECEIPT.token) - 1))
+def test_cut_token_is_refused(end):
+    """A token that was cut anywhere, by a chat or a terminal, is no token."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse_token(RECEIPT.token[:end])
+
+    assert caught.value.field == "token"
+
+
+@pytest.mark.parametrize("kind", [Ability.CREDITS, Ability.CANCEL])
+def test_kinds_that_are_no_job_are_refused(kind):
+    """Only personas and music are kinds of job that a receipt can name."""
+    token = attrs.evolve(RECEIPT, kind=kind).token
+    with pytest.raises(InvalidRequest) as caught:
+        parse_token(token)
+
+    assert caught.value.field == "token"
+
+
+@pytest.mark.parametrize("name", ["provider", "key", "job"])
+def test_empty_members_are_refused(name):
+    """A token that names nothing where it must name something is damaged."""
+    token = json.dumps({**json.loads(RECEIPT.token), name: ""})
+    with pytest.raises(InvalidRequest) as caught:
+        parse_token(token)
+
+    assert caught.value.field == "token"
 
 
 def test_receipts_are_different():
@@ -71,6 +110,7 @@ def test_receipts_are_different():
 
     assert first.key != second.key
     assert first.at.tzinfo is UTC
+    assert first.at.microsecond == 0
 
 
 @pytest.mark.parametrize(
@@ -82,7 +122,9 @@ def test_receipts_are_different():
         "null",
         "no json",
         RECEIPT.token.replace('"v":1', '"v":2'),
+        RECEIPT.token.replace('"v":1', '"v":true'),
         RECEIPT.token.replace("persona", "opera"),
+        RECEIPT.token.replace('"persona"', "null"),
         RECEIPT.token.replace("1774170584,", '"yesterday",'),
         RECEIPT.token.replace("1774170584,", "99999999999999999999,"),
         RECEIPT.token.replace("su75smg7", "x" * 200),

@@ -15,6 +15,7 @@ import trustme
 from yarl import URL
 
 from personakit.errors import InvalidRequest, PersonaKitError
+from personakit.requests import AudioFile
 from personakit.transport import (
     BODY_LIMIT,
     CONNECT_TIMEOUT,
@@ -23,7 +24,7 @@ from personakit.transport import (
     is_allowed,
 )
 from personakit.version import __version__
-from personakit.wire import NoAnswer, Request, paid_request
+from personakit.wire import NoAnswer, Request, file_request, paid_request
 from tests.servers import answer, raw_server, read_request
 
 KEY = "sk-secret-canary"
@@ -38,9 +39,12 @@ async def transport() -> AsyncIterator[type[Transport]]:
 
     class Kept(Transport):
         def __init__(
-            self, url: str, session: aiohttp.ClientSession | None = None
+            self,
+            url: str,
+            session: aiohttp.ClientSession | None = None,
+            files_url: URL | None = None,
         ) -> None:
-            super().__init__(URL(url), KEY, session)
+            super().__init__(URL(url), KEY, session, files_url)
             made.append(self)
 
     yield Kept
@@ -69,6 +73,30 @@ async def test_request_reaches_the_service_with_key_agent_and_body(transport):
     assert f"Authorization: Bearer {KEY}\r\n".encode() in request
     assert f"User-Agent: personakit/{__version__}\r\n".encode() in request
     assert '{"title": "心中的光"}'.encode() in request
+
+
+async def test_file_goes_to_the_address_that_takes_files(transport):
+    """A file is sent with its own content type, and with the key."""
+    upload = file_request("/up", {}, AudioFile("a.mp3", b"sound"))
+    async with raw_server(answer()) as heard:
+        made = transport("https://api.example", None, URL(f"{heard.url}/files/"))
+        await made.send(upload, within=9)
+
+    request = heard.requests[0]
+    assert request.startswith(b"POST /files/up HTTP/1.1\r\n")
+    assert f"Content-Type: {upload.content_type}\r\n".encode() in request
+    assert f"Authorization: Bearer {KEY}\r\n".encode() in request
+    assert b"\r\n\r\nsound\r\n--" in request
+
+
+async def test_file_without_such_an_address_is_not_sent(transport):
+    """Where no address for files is known, the caller has to name one."""
+    upload = file_request("/up", {}, AudioFile("a.mp3", b"sound"))
+    async with raw_server(answer()) as heard:
+        with pytest.raises(InvalidRequest, match="files_url must be given"):
+            await transport(heard.url).send(upload, within=9)
+
+    assert heard.connections == 0
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

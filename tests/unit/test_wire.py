@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from email.parser import BytesParser
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 from multidict import CIMultiDict
 
-from personakit.wire import SUBMIT_TIMEOUT, NoAnswer, Request, Response, paid_request
+from personakit.requests import AudioFile
+from personakit.wire import (
+    SUBMIT_TIMEOUT,
+    NoAnswer,
+    Request,
+    Response,
+    file_request,
+    paid_request,
+)
 
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 LATER = "Wed, 21 Oct 2015 07:28:42 GMT"
@@ -36,6 +47,10 @@ def respond(**headers: str) -> Response:
         ("soon", None),
         ("", None),
         ("9" * 5000, None),
+        ("Wed, 21 Oct 2015 07:99:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +2500", None),
+        ("Wed, 21 Oct 2015 07:28:00 +" + "9" * 20, None),
+        ("Wed, 21 Oct " + "9" * 20 + " 07:28:00 GMT", None),
     ],
 )
 def test_seconds_to_wait(value, seconds):
@@ -75,6 +90,36 @@ def test_date_without_a_zone_counts_as_utc():
     )
 
 
+NUMBER = some.integers(min_value=0, max_value=10**24).map(str)
+ODD_DATE = some.builds(
+    "{} {} {} {}:{}:{} {}{}".format,
+    NUMBER,
+    some.sampled_from(["Oct", "13", "x"]),
+    NUMBER,
+    NUMBER,
+    NUMBER,
+    NUMBER,
+    some.sampled_from(["+", "-", "GMT", ""]),
+    NUMBER,
+)
+
+
+@given(then=ODD_DATE | some.text(), now=ODD_DATE | some.text())
+def test_no_header_is_ever_an_error(then, now):
+    """Whatever the headers hold, they ask for 0 to 3600 seconds or for nothing."""
+    seconds = respond(retry_after=then, date=now).retry_after
+
+    assert seconds is None or 0 <= seconds <= 3600
+
+
+@pytest.mark.parametrize(
+    "date", ["9" * 20, "Wed, 21 Oct " + "9" * 20 + " 07:28:00 GMT"]
+)
+def test_broken_date_of_the_answer_does_not_matter(date):
+    """A date that cannot be held against anything leaves our clock."""
+    assert respond(retry_after=DATE, date=date).retry_after == 0.0
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -110,3 +155,23 @@ def test_fact_of_no_answer_is_an_exception():
     assert repr(NoAnswer("gone", sent=True)) == (
         "NoAnswer(reason='gone', sent=True, hopeless=False, request_id=None)"
     )
+
+
+def test_file_is_sent_as_a_form():
+    """A file travels with its fields as a form, to the address that takes files."""
+    sound = bytes(range(256))
+    told = file_request("/up", {"path": "a"}, AudioFile('x "é".mp3', sound))
+    head, boundary = told.content_type.split("; boundary=")
+    form = BytesParser().parsebytes(
+        f"Content-Type: {told.content_type}\r\n\r\n".encode() + told.body
+    )
+    field, file = form.get_payload()
+
+    assert (head, len(boundary)) == ("multipart/form-data", 32)
+    assert (told.method, told.path, told.to_files) == ("POST", "/up", True)
+    assert not told.repeatable
+    assert field.get_param("name", header="Content-Disposition") == "path"
+    assert field.get_payload() == "a"
+    assert file.get_filename() == "x%20%22%C3%A9%22.mp3"
+    assert sound in told.body
+    assert "sound" not in repr(told)

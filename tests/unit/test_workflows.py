@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import attrs
 import pytest
 
-from personakit.errors import InvalidRequest, Unsupported
+from personakit.errors import InvalidRequest, OutcomeUnknown, Unsupported
 from personakit.journal.memory import MemoryJournal
-from personakit.models import MusicRequest
 from personakit.pace import Pace
 from personakit.poller import Poller
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Ability, Receipt
+from personakit.requests import MusicRequest
 from personakit.transport import Transport, check_base_url
 from personakit.workflows import (
     Engine,
+    ask,
     check_ability,
     deadline_in,
-    read_credits,
     submit,
 )
 
@@ -41,8 +42,9 @@ async def test_absent_ability_is_refused_before_any_step(poor_engine):
     """What a service lacks is refused by name, without a receipt or a request."""
     with pytest.raises(Unsupported, match="evolink does not offer music"):
         await submit(poor_engine, MusicRequest(idea="rain"), deadline=9)
+    build = poor_engine.provider.build_credits
     with pytest.raises(Unsupported, match="evolink does not offer credits"):
-        await read_credits(poor_engine, deadline=9)
+        await ask(poor_engine, Ability.CREDITS, build, deadline=9)
 
     assert await poor_engine.journal.unfinished() == ()
     assert asyncio.get_running_loop().time() == 0
@@ -72,7 +74,7 @@ async def test_owned_request_outlives_its_caller(poor_engine):
         done.append(1)
 
     caller = asyncio.create_task(
-        poor_engine.own(send(), Receipt("evolink", Ability.MUSIC))
+        poor_engine.own(send(), Receipt("evolink", Ability.MUSIC), math.inf)
     )
     await asyncio.sleep(1)
     caller.cancel()
@@ -83,3 +85,22 @@ async def test_owned_request_outlives_its_caller(poor_engine):
 
     assert done == [1]
     assert poor_engine.sendings == set()
+
+
+async def test_deadline_leaves_a_paid_request_alone(poor_engine):
+    """A caller whose time is up is told that the outcome is open, and it comes."""
+    done: list[int] = []
+
+    async def send() -> None:
+        await asyncio.sleep(10)
+        done.append(1)
+
+    receipt = Receipt("evolink", Ability.MUSIC)
+    with pytest.raises(OutcomeUnknown, match="deadline came while a paid") as caught:
+        await poor_engine.own(send(), receipt, 3)
+    before = asyncio.get_running_loop().time(), done.copy()
+    await asyncio.sleep(10)
+
+    assert caught.value.receipt is receipt
+    assert before == (3, [])
+    assert done == [1]

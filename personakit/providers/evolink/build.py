@@ -14,15 +14,17 @@ from typing import Any
 import attrs
 
 from personakit.errors import InvalidRequest, refuse
-from personakit.models import (
-    JobRequest,
-    MusicRequest,
-    PersonaRequest,
-    Track,
-    VocalWindow,
-)
+from personakit.models import Track, VocalWindow
 from personakit.providers.base import unsupported
-from personakit.providers.evolink.parse import JOB_ID, PROVIDER
+from personakit.providers.evolink.parse import JOB_ID, PERSONA_MODEL, PROVIDER
+from personakit.providers.rules import (
+    CUSTOM_ONLY,
+    check_length,
+    check_origin,
+    check_persona,
+    given,
+)
+from personakit.requests import JobRequest, MusicRequest, PersonaRequest
 from personakit.wire import Json
 
 DEFAULT_MODEL = "suno-v5-beta"
@@ -122,7 +124,7 @@ def build_persona(request: PersonaRequest) -> Json:
         params["vocal_end"] = request.window.end
     if request.style and request.style.strip():
         params["style"] = request.style
-    return {"model": "suno-persona", "model_params": params}
+    return {"model": PERSONA_MODEL, "model_params": params}
 
 
 def _check_source(request: PersonaRequest) -> None:
@@ -135,7 +137,7 @@ def _check_source(request: PersonaRequest) -> None:
             _SPEC,
         )
     if isinstance(request.source, Track):
-        _check_provider("source", request.source.provider)
+        check_origin(PROVIDER, "source", request.source.provider)
         made_by = _GENERATION.match(request.source.model or "")
         if made_by and int(made_by[1]) < _OLDEST_SOURCE:
             raise refuse(
@@ -154,15 +156,6 @@ def _check_window(window: VocalWindow) -> None:
             f"must be {shortest} to {longest} s long, not {window.length:g} s",
             "Move its start or end, or omit it",
             _SPEC,
-        )
-
-
-def _check_provider(field: str, provider: str) -> None:
-    if provider != PROVIDER:
-        raise refuse(
-            field,
-            f"must come from {PROVIDER}, not from {provider}",
-            "Services do not know each other's ids: make one here",
         )
 
 
@@ -194,19 +187,8 @@ def _check_model(model: str) -> None:
         )
 
 
-def _limit(field: str, text: str | None, most: int) -> None:
-    if text is not None and len(text) > most:
-        raise refuse(
-            field,
-            f"must be at most {most} characters long, not {len(text)}",
-            "Shorten it",
-            _MUSIC,
-        )
-
-
 def _build_simple(request: MusicRequest, model: str, idea: str) -> Json:
-    ignored = [name for name in _CUSTOM_ONLY if getattr(request, name) is not None]
-    if ignored:
+    if ignored := given(request, *CUSTOM_ONLY):
         raise refuse(
             ignored[0],
             "has no effect beside idea, where the song would be made and paid "
@@ -214,26 +196,13 @@ def _build_simple(request: MusicRequest, model: str, idea: str) -> Json:
             "Pass lyrics, style and title instead of idea, or omit it",
             _MUSIC,
         )
-    _limit("idea", idea, _IDEA)
+    check_length("idea", idea, _IDEA, _MUSIC)
     return {
         "model": model,
         "custom_mode": False,
         "instrumental": request.instrumental,
         "prompt": idea,
     }
-
-
-_CUSTOM_ONLY = (
-    "persona",
-    "style",
-    "title",
-    "negative_style",
-    "vocal_gender",
-    "style_weight",
-    "weirdness",
-    "audio_weight",
-    "duration",
-)
 
 
 def _build_custom(request: MusicRequest, model: str) -> Json:
@@ -268,14 +237,13 @@ def _check_custom(request: MusicRequest, model: str) -> None:
                 "Pass style and title, or describe the song by idea alone",
                 _MUSIC,
             )
-    _limit("title", request.title, _TITLE)
-    if request.persona is not None:
-        _check_provider("persona", request.persona.provider)
+    check_length("title", request.title, _TITLE, _MUSIC)
+    check_persona(PROVIDER, request)
     # A model that this table does not know yet is the service's to judge.
     known = _MODELS.get(model.removesuffix("-beta"))
     if known is not None:
-        _limit("lyrics", request.lyrics, known.lyrics)
-        _limit("style", request.style, known.style)
+        check_length("lyrics", request.lyrics, known.lyrics, _MUSIC)
+        check_length("style", request.style, known.style, _MUSIC)
         if request.persona_mode == "voice" and not known.takes_voice:
             raise _too_old("persona_mode", model, "suno-v5-beta")
         if request.duration is not None and not known.takes_duration:

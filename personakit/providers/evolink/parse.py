@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias, cast
 
 import attrs
 
+from personakit.checks import moment_or_none, number_or_none
 from personakit.convert import Id, structure
 from personakit.errors import (
     AuthenticationError,
@@ -23,6 +24,7 @@ from personakit.errors import (
     JobFailed,
     MalformedAnswer,
     NotFound,
+    OutcomeUnknown,
     PersonaKitError,
     RateLimited,
     ServiceUnavailable,
@@ -30,17 +32,26 @@ from personakit.errors import (
 from personakit.models import (
     Credits,
     JobState,
+    Listed,
     Persona,
     Result,
     Snapshot,
     Track,
-    number_or_none,
 )
-from personakit.providers.base import Reader, Refusal, Row
+from personakit.providers.base import (
+    CODE_LIMIT,
+    Reader,
+    Refusal,
+    Row,
+    member,
+    shorten,
+    text_member,
+)
 from personakit.receipt import JOB_ID_LIMIT, Ability
-from personakit.wire import Json, Response
+from personakit.wire import Response
 
 PROVIDER = "evolink"
+PERSONA_MODEL = "suno-persona"  # [spec]
 JOB_ID = re.compile(rf"task-unified-[\w.-]{{1,{JOB_ID_LIMIT - 13}}}", re.ASCII)
 """[tasks] The prefix is a rule; the rest is bounded only for the token's sake."""
 
@@ -70,6 +81,7 @@ _ERRORS = (
     Row(("invalid_request",), InvalidRequest),  # [spec]
     Row(("invalid_task_id",), InvalidRequest),  # [tasks]
     Row(("invalid_parameter",), InvalidRequest),  # inferred
+    Row(("paid_outcome_unknown",), OutcomeUnknown, paid=True),  # inferred
 )
 
 _FAILURES: dict[str, tuple[type[JobFailed], bool]] = {
@@ -118,6 +130,19 @@ class _Song:
 
 
 @attrs.frozen
+class _Line:
+    id: Id
+    model: str
+    status: str
+    created_at: Any = None
+
+
+@attrs.frozen
+class _Page:
+    data: list[_Line]
+
+
+@attrs.frozen
 class _Songs:
     songs: list[_Song]
 
@@ -146,27 +171,20 @@ class _CreditsAnswer:
     success: bool
 
 
-def _member(data: object, name: str) -> object:
-    return cast("Json", data).get(name) if isinstance(data, dict) else None
-
-
-def _text_member(data: object, name: str) -> str | None:
-    value = _member(data, name)
-    return value if isinstance(value, str) else None
-
-
 def find_refusal(data: object) -> Refusal:
     """Read ``{"error": {"code", "message", "type", "param"}}`` as far as it is there.
 
-    ``code`` is a string [spec]; the oldest generation sent the status as a number.
+    ``code`` is a string [spec]; the oldest generation sent the status as a number. The
+    ``error`` of a task is not about this exchange, and no refusal of it.
     """
-    error = _member(data, "error")
-    code = _member(error, "code")
+    is_task = member(data, "id") is not None and member(data, "status") is not None
+    error = None if is_task else member(data, "error")
+    code = member(error, "code")
     return Refusal(
         code=code if isinstance(code, str) else None,
         status=code if type(code) is int else None,
-        message=_text_member(error, "message"),
-        field=_text_member(error, "param"),
+        message=text_member(error, "message"),
+        field=text_member(error, "param"),
     )
 
 
@@ -192,8 +210,8 @@ def _read_accepted(data: object) -> Snapshot[Result]:
     return Snapshot(
         task.id,
         JobState.QUEUED,
-        service_state=_text_member(data, "status") or "pending",
-        estimated_time=number_or_none(_member(task.task_info, "estimated_time")),
+        service_state=text_member(data, "status") or "pending",
+        estimated_time=number_or_none(member(task.task_info, "estimated_time")),
     )
 
 
@@ -227,7 +245,7 @@ def _read_task(data: object, job_id: str, finish: _Finish) -> Snapshot[Result]:
         service_state=task.status,
         is_known_state=task.status in _STATES,
         progress=None if percent is None else min(max(percent / 100, 0.0), 1.0),
-        estimated_time=number_or_none(_member(task.task_info, "estimated_time")),
+        estimated_time=number_or_none(member(task.task_info, "estimated_time")),
         result=finish(task) if state is JobState.COMPLETED else None,
         failure=_read_failure(task, state),
     )
@@ -236,8 +254,8 @@ def _read_task(data: object, job_id: str, finish: _Finish) -> Snapshot[Result]:
 def _read_failure(task: _Task, state: JobState) -> PersonaKitError | None:
     if state not in {JobState.FAILED, JobState.CANCELLED}:
         return None
-    code = _text_member(task.error, "code")
-    said = _text_member(task.error, "message") or "no reason was given"
+    code = text_member(task.error, "code")
+    said = shorten(text_member(task.error, "message")) or "no reason was given"
     error, retry_safe = _FAILURES.get(code or "", (JobFailed, False))
     # A failed task is not charged, its reservation returns by itself [tasks]. Of a
     # cancelled one nothing is known.
@@ -246,7 +264,7 @@ def _read_failure(task: _Task, state: JobState) -> PersonaKitError | None:
         charged="no" if state is JobState.FAILED else "unknown",
         retry_safe=retry_safe,
         provider=PROVIDER,
-        code=code or task.status,
+        code=(code or task.status)[:CODE_LIMIT],
     )
 
 
@@ -282,18 +300,13 @@ def _make_track(task: _Task, song: _Song) -> Track:
         style=song.tags,
         duration=song.duration,
         model=task.model,
-        expires_at=_read_expiry(task.created),
+        expires_at=_find_expiry(task),
     )
 
 
-def _read_expiry(created: object) -> datetime | None:
-    seconds = number_or_none(created)
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC) + _LINK_LIFE
-    except (ValueError, OverflowError, OSError):
-        return None
+def _find_expiry(task: _Task) -> datetime | None:
+    created = moment_or_none(task.created)
+    return created and created + _LINK_LIFE
 
 
 _FINISH: dict[Ability, _Finish] = {
@@ -320,4 +333,29 @@ def _read_credits(data: object) -> Credits:
         remaining=account.remaining_credits,
         used=account.used_credits,
         key_remaining=key.remaining_credits if key and limited else None,
+    )
+
+
+def parse_jobs(response: Response) -> tuple[Listed, ...]:
+    """Read one page of the account's tasks.
+
+    Source: the vendor's own clients (inferred).
+    """
+    return _reader.read(response, _read_jobs, paid=False)
+
+
+def _read_jobs(data: object) -> tuple[Listed, ...]:
+    return tuple(
+        Listed(
+            Ability.PERSONA if line.model == PERSONA_MODEL else Ability.MUSIC,
+            Snapshot(
+                line.id,
+                _STATES.get(line.status, JobState.RUNNING),
+                service_state=line.status,
+                is_known_state=line.status in _STATES,
+            ),
+            moment_or_none(line.created_at),
+        )
+        for line in structure(data, _Page).data
+        if JOB_ID.fullmatch(line.id)
     )

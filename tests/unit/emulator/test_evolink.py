@@ -8,8 +8,8 @@ import re
 import pytest
 
 from personakit.emulator import Charge, Emulator, Fault
-from personakit.emulator.evolink import Evolink
 from personakit.emulator.clock import Clock
+from personakit.emulator.evolink import Evolink
 from personakit.emulator.state import Account, State
 
 MUSIC = {

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from personakit.emulator.clock import Clock
 from personakit.emulator.evolink_rules import (
     MusicOrder,
     Refusal,
@@ -13,7 +14,6 @@ from personakit.emulator.evolink_rules import (
     read_music,
     read_persona,
 )
-from personakit.emulator.clock import Clock
 from personakit.emulator.state import Account, State
 from personakit.emulator.tasks import Song
 

@@ -117,6 +117,20 @@ def test_long_messages_are_cut():
     assert caught.value.message == "demo says: " + "x" * MESSAGE_LIMIT
 
 
+def test_long_codes_are_cut():
+    """A code of endless length does not flood logs either."""
+    with pytest.raises(InvalidRequest) as caught:
+        read(400, {"code": "x" * 9999}, paid=True)
+
+    assert len(str(caught.value)) <= 2 * MESSAGE_LIMIT
+
+
+def test_blank_message_counts_as_none():
+    """A message of spaces alone is not quoted."""
+    with pytest.raises(InvalidRequest, match=r"^demo answered 400\."):
+        read(400, {"code": "c", "message": " \n "}, paid=True)
+
+
 def test_silent_refusal_is_told_by_its_status():
     """Without words of the service the status speaks."""
     with pytest.raises(InvalidRequest, match=r"^demo answered 422\."):
@@ -176,6 +190,55 @@ def test_only_busy_services_are_asked_again():
     again = {s for s in range(100, 600) if fit(s, paid=True).retry_safe}
 
     assert again == {425, 429}
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 404, 409, 429, 500, 503])
+@pytest.mark.parametrize("paid", [True, False])
+def test_broken_pause_breaks_nothing(status, paid):
+    """A pause that cannot be read does not keep the error from being told."""
+    with pytest.raises(PersonaKitError) as caught:
+        read(status, {}, paid=paid, Retry_After="1 Oct " + "9" * 20 + " 0:0:0 GMT")
+
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("paid", [True, False])
+def test_redirect_says_what_is_wrong_with_the_address(status, paid):
+    """A redirect that keeps the method blames the address."""
+    with pytest.raises(PersonaKitError) as caught:
+        read(status, b"", paid=paid)
+
+    assert caught.value.message == (
+        "base_url must be the address of demo itself, and this one redirects. Pass "
+        "the right base_url."
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "with_code", "bare"),
+    [
+        (400, "InvalidRequest", "ServiceUnavailable"),
+        (401, "AuthenticationError", "AuthenticationError"),
+        (402, "InsufficientCredits", "InsufficientCredits"),
+        (403, "AuthenticationError", "ServiceUnavailable"),
+        (404, "NotFound", "NotFound"),
+        (408, "ServiceUnavailable", "ServiceUnavailable"),
+        (409, "ServiceUnavailable", "ServiceUnavailable"),
+        (429, "RateLimited", "RateLimited"),
+        (499, "InvalidRequest", "ServiceUnavailable"),
+        (500, "ServiceUnavailable", "ServiceUnavailable"),
+    ],
+)
+def test_reads_tell_the_service_from_its_gateway(status, with_code, bare):
+    """A refusal without a code of the service is a gateway's: weather."""
+    told = []
+    for body in ({"code": "c"}, {}):
+        with pytest.raises(PersonaKitError) as caught:
+            read(status, body, paid=False)
+        told.append(type(caught.value).__name__)
+
+    assert told == [with_code, bare]
 
 
 def test_reads_are_never_of_unknown_outcome():

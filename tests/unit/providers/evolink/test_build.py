@@ -8,17 +8,10 @@ import attrs
 import pytest
 
 from personakit.errors import InvalidRequest, Unsupported
-from personakit.models import (
-    JobRequest,
-    MusicRequest,
-    Persona,
-    PersonaRequest,
-    Track,
-    TrackRef,
-    VocalWindow,
-)
+from personakit.models import Persona, Track, TrackRef, VocalWindow
 from personakit.providers.evolink.build import build_body, check_job_id
 from personakit.receipt import Ability
+from personakit.requests import JobRequest, MusicRequest, PersonaRequest
 from personakit.wire import paid_request
 from tests.unit.providers.evolink.cases import CASES
 

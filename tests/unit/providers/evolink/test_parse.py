@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from personakit import errors
 from personakit.errors import MalformedAnswer, OutcomeUnknown, PersonaKitError
 from personakit.models import Credits, JobState, Persona, Snapshot, Track
-from personakit.providers.base import STATUS_ROWS, Refusal
+from personakit.providers.base import MESSAGE_LIMIT, STATUS_ROWS, Refusal
 from personakit.providers.evolink.parse import _ERRORS, _FAILURES, _STATES, find_refusal
 from personakit.wire import Response
 from tests.unit.providers.evolink.cases import (
@@ -139,11 +139,43 @@ def change(name: str, **members: object) -> Response:
             {"result_data": {"persona_id": None}},
             "$.result_data.persona_id",
         ),
-        (
-            "read-persona-completed",
-            {"result_data": {"persona_id": ""}},
-            "$.result_data.persona_id",
+        *(
+            (
+                "read-persona-completed",
+                {"result_data": {"persona_id": wrong}},
+                "$.result_data.persona_id",
+            )
+            for wrong in ("", "  ", "\ud800", 7, ["p"], {})
         ),
+        *(
+            (
+                "read-music-completed",
+                {"result_data": {"songs": [{"result_id": wrong}]}},
+                "$.result_data.songs[0].result_id",
+            )
+            for wrong in ("  ", "\ud800", 7, None, [])
+        ),
+        ("read-music-completed", {"result_data": {"songs": {}}}, "$.result_data.songs"),
+        (
+            "read-music-completed",
+            {"result_data": {"songs": ["a"]}},
+            "$.result_data.songs[0]",
+        ),
+        *(
+            (
+                "read-music-completed",
+                {"result_data": [{"result_id": "a", member: 7}]},
+                f"$.result_data[0].{member}",
+            )
+            for member in (
+                "audio_url",
+                "stream_audio_url",
+                "image_url",
+                "title",
+                "tags",
+            )
+        ),
+        ("read-music-completed", {"model": 7}, "$.model"),
     ],
 )
 def test_changed_answers_name_the_place(name, members, path):
@@ -182,6 +214,136 @@ def test_hints_of_another_type_cost_nothing(name, members):
 
     assert told.state is JobState.COMPLETED
     assert len(told.result) == 1
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 400])
+def test_lengths_beyond_all_bounds_are_no_numbers(number):
+    """A number that no float can hold is malformed, not infinite."""
+    recorded = json.dumps(CASES["read-music-completed"].response["body"])
+    changed = recorded.replace("91.2", number)
+    with pytest.raises(MalformedAnswer) as caught:
+        read("music", Response(200, {}, changed.encode()))
+
+    assert caught.value.path == "$.result_data.songs[0].duration"
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 400])
+def test_balances_beyond_all_bounds_are_no_numbers(number):
+    """Nobody is told of infinite credits."""
+    recorded = json.dumps(CASES["credits"].response["body"])
+    changed = recorded.replace("1095.3996", number)
+    with pytest.raises(MalformedAnswer) as caught:
+        read("credits", Response(200, {}, changed.encode()))
+
+    assert caught.value.path == "$.data.user.remaining_credits"
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({}, "$.data"),
+        ({"success": True}, "$.data"),
+        ({"success": True, "data": None}, "$.data"),
+        ({"success": True, "data": {}}, "$.data.user"),
+        ({"success": True, "data": {"user": {}}}, "$.data.user.remaining_credits"),
+        (
+            {"success": True, "data": {"user": {"remaining_credits": "5"}}},
+            "$.data.user.remaining_credits",
+        ),
+        (
+            {"success": True, "data": {"user": {"remaining_credits": 5}, "token": []}},
+            "$.data.token",
+        ),
+        ({"data": {"user": {"remaining_credits": 5}}}, "$.success"),
+        ({"data": {"user": {"remaining_credits": 5}}, "success": 1}, "$.success"),
+        ({"data": {"user": {"remaining_credits": 5}}, "success": False}, "$.success"),
+    ],
+)
+def test_changed_balances_name_the_place(body, path):
+    """A balance that is not as documented is named by its place."""
+    with pytest.raises(MalformedAnswer) as caught:
+        read("credits", Response(200, {}, json.dumps(body).encode()))
+
+    assert caught.value.path == path
+    assert caught.value.retry_safe
+    assert caught.value.provider == "evolink"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"id": wrong}
+        for wrong in (
+            None,
+            7,
+            True,
+            "",
+            " ",
+            [],
+            {},
+            "job-1",
+            "task-unified-",
+            "\ud800",
+        )
+    ]
+    + [
+        {"id": "task-unified-" + "1" * 108},
+        {"id": "task-unified-1/2"},
+        {},
+        [],
+        "id",
+        7,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_accepted_without_a_job_is_of_unknown_outcome(status, body):
+    """A good status without the id of a task proves neither a job nor a refusal."""
+    with pytest.raises(OutcomeUnknown) as caught:
+        read("submit", Response(status, {}, json.dumps(body).encode()))
+
+    assert (caught.value.charged, caught.value.retry_safe) == ("unknown", False)
+    assert (caught.value.provider, caught.value.status) == ("evolink", status)
+
+
+@pytest.mark.parametrize("info", [None, 7, "soon", [], {}, {"estimated_time": "15"}])
+@pytest.mark.parametrize("status", [None, 7, "completed", "brand_new"])
+def test_accepted_needs_only_an_id(info, status):
+    """Once there is an id there is a job, whatever else the answer holds."""
+    body = {"id": MUSIC_JOB, "task_info": info, "status": status, "progress": "x"}
+    told = read("submit", Response(200, {}, json.dumps(body).encode()))
+
+    word = status if isinstance(status, str) else "pending"
+    assert told == Snapshot(MUSIC_JOB, JobState.QUEUED, word)
+
+
+def test_long_reasons_are_cut():
+    """A failed task that tells a novel is quoted briefly."""
+    reason = {"code": "service_error", "message": "x" * 9999}
+    answer = change("read-music-failed-service-error", error=reason)
+    failure = read("music", answer).failure
+
+    assert len(failure.message) <= MESSAGE_LIMIT + 100
+
+
+@pytest.mark.parametrize(
+    "error", [None, 7, "text", [], {}, {"code": 7}, {"message": 7}]
+)
+@pytest.mark.parametrize(
+    ("name", "charged"),
+    [("read-music-failed-silently", "no"), ("read-music-cancelled", "unknown")],
+)
+def test_failure_of_any_shape_is_a_failure(name, charged, error):
+    """However a failed task explains itself, it has failed, and is not tried again."""
+    body = dict(CASES[name].response["body"], error=error)
+    told = read("music", Response(200, {}, json.dumps(body).encode()))
+
+    assert told.state.is_final
+    assert told.result is None
+    assert told.failure.charged == charged
+    assert told.failure.retry_safe is False
+    assert told.failure.message == (
+        "evolink ended the job without a result: no reason was given"
+    )
 
 
 def test_link_of_unknown_age_has_no_expiry():
@@ -282,16 +444,68 @@ def test_drift_is_an_error_or_ignored(data, name):
         told = error
 
     assert isinstance(told, Snapshot | Credits | PersonaKitError)
-    if isinstance(told, Snapshot) and told.state is JobState.COMPLETED:
-        results = told.result if isinstance(told.result, tuple) else (told.result,)
-        assert results
-        assert all(
-            isinstance(one, Track | Persona)
-            and (one.track_id if isinstance(one, Track) else one.id)
-            for one in results
-        )
+    assert has_result_if_completed(told, case.read_as)
     if isinstance(told, PersonaKitError) and case.read_as == "submit":
+        assert is_proven(answer) or type(told) is OutcomeUnknown
+        assert told.charged == ("unknown" if type(told) is OutcomeUnknown else "no")
         assert not told.retry_safe or told.charged == "no"
+
+
+def has_result_if_completed(told: object, how: str) -> bool:
+    """Tell whether a completed reading has what its kind of job makes."""
+    if not isinstance(told, Snapshot) or told.state is not JobState.COMPLETED:
+        return not isinstance(told, Snapshot) or told.result is None
+    if how == "persona":
+        return isinstance(told.result, Persona) and bool(told.result.id.strip())
+    return bool(told.result) and all(
+        isinstance(track, Track) and track.track_id.strip() and track.job_id
+        for track in told.result
+    )
+
+
+REFUSING = {code for row in _ERRORS for code in row.when if not row.paid}
+
+
+def is_proven(answer: Response) -> bool:
+    """Tell whether an answer to a paid request is a definite refusal."""
+    told = json.loads(answer.body)
+    error = told.get("error") if isinstance(told, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str) and code in REFUSING:
+        return True
+    status = code if type(code) is int and code else answer.status
+    refusing = 400 <= status < 500 and status not in {408, 409}
+    return refusing or status in {307, 308}
+
+
+@given(
+    status=some.integers(min_value=100, max_value=599),
+    body=some.recursive(
+        some.none() | some.booleans() | some.integers() | some.floats() | some.text(),
+        lambda inner: (
+            some.lists(inner)
+            | some.dictionaries(
+                some.sampled_from(["id", "status", "error", "code", "message", "data"]),
+                inner,
+            )
+        ),
+    ),
+)
+@pytest.mark.parametrize("how", ["submit", "music", "persona", "credits"])
+def test_any_json_is_an_error_or_a_value(how, status, body):
+    """Whatever JSON comes under whatever status, only the two outcomes exist."""
+    try:
+        told = read(how, Response(status, {}, json.dumps(body).encode()))
+    except PersonaKitError as error:
+        told = error
+
+    assert isinstance(told, Snapshot | Credits | PersonaKitError)
+    assert status in range(200, 300) or isinstance(told, PersonaKitError)
+    if how == "submit" and status not in range(300, 500):
+        assert not isinstance(told, PersonaKitError) or told.charged in {
+            "unknown",
+            "no",
+        }
 
 
 @some.composite
@@ -308,7 +522,18 @@ def drifted(draw, value):
 
 
 @pytest.mark.parametrize(
-    "text", [b"NaN", b"[" * 100_000, b"1" * 5_000, b"\xff", b'{"id": "a"']
+    "text",
+    [
+        b"",
+        b"<html><body>Hello</body></html>",
+        b"NaN",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"1" * 5_000,
+        b"\xff",
+        b'{"id": "a"',
+    ],
+    ids=["empty", "html", "nan", "deep", "deep objects", "long", "encoding", "cut"],
 )
 @pytest.mark.parametrize(
     ("how", "error"), [("submit", OutcomeUnknown), ("music", MalformedAnswer)]

@@ -1,0 +1,120 @@
+"""Validators of the fields that callers fill in, and what counts as a number.
+
+Each refuses with the field, the rule and the remedy, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+
+from personakit.errors import refuse
+
+Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+optional = attrs.validators.optional
+"""Let None pass, and have the inner validator look at anything else."""
+
+
+def number_or_none(value: object) -> float | None:
+    """Return a finite number as a float, and None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def moment_or_none(seconds: object) -> datetime | None:
+    """Return Unix seconds as an aware date, and None for anything else."""
+    number = number_or_none(seconds)
+    try:
+        return None if number is None else datetime.fromtimestamp(number, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def is_sendable(text: str) -> bool:
+    """Tell whether text can be encoded; half of a surrogate pair cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def label(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept any text that can be sent, blank text too."""
+    if not isinstance(value, str) or not is_sendable(value):
+        raise refuse(attribute.name, "must be valid Unicode text", "Mend or omit it")
+
+
+def text(owner: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept any text that says something."""
+    label(owner, attribute, value)
+    if not str(value).strip():
+        raise refuse(attribute.name, "must not be blank", "Fill it in")
+
+
+def number(low: float, high: float) -> Validator:
+    """Accept a finite number between two bounds, both allowed."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+        if number_or_none(value) is None or not low <= value <= high:
+            limits = f"from {low:g}" + ("" if high == math.inf else f" to {high:g}")
+            raise refuse(
+                attribute.name, f"must be a number {limits}", "Change or omit it"
+            )
+
+    return check
+
+
+def one_of(*allowed: str) -> Validator:
+    """Accept one of some words."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, str) or value not in allowed:
+            rule = "must be " + " or ".join(repr(word) for word in allowed)
+            raise refuse(attribute.name, rule, "Change or omit it")
+
+    return check
+
+
+def a(*shapes: type) -> Validator:
+    """Accept values of some classes."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, shapes):
+            rule = "must be a " + " or a ".join(shape.__name__ for shape in shapes)
+            raise refuse(attribute.name, rule, "Pass such a value")
+
+    return check
+
+
+def is_address(value: object) -> bool:
+    """Tell whether a value is an ``http`` or ``https`` address that can be sent."""
+    if not isinstance(value, str) or not is_sendable(value) or len(value.split()) != 1:
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def a_or_address(*shapes: type) -> Validator:
+    """Accept values of some classes, and web addresses."""
+    names = " or a ".join(shape.__name__ for shape in shapes)
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, shapes) and not is_address(value):
+            raise refuse(
+                attribute.name,
+                f"must be a {names} or an https address",
+                "Pass such a value",
+            )
+
+    return check
