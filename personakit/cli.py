@@ -17,6 +17,7 @@ from personakit.demo import Show, Summary, run_demo
 from personakit.emulator import Emulator
 from personakit.errors import PersonaKitError
 from personakit.models import Snapshot
+from personakit.providers import PROVIDERS
 from personakit.version import __version__
 
 
@@ -43,11 +44,18 @@ def cli() -> None:
     show_default=True,
     help="Folder for the audio files.",
 )
+@click.option(
+    "--provider",
+    type=click.Choice(tuple(PROVIDERS)),
+    default="evolink",
+    show_default=True,
+    help="Service to emulate.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object only.")
-def demo(out: Path, *, as_json: bool) -> None:
+def demo(out: Path, provider: str, *, as_json: bool) -> None:
     """Make a song, extract a persona, have it sing a new song, save the audio.
 
-    Runs on the built-in emulator of Evolink with its clock sped up, in a few seconds:
+    Runs on the built-in emulator of a service with its clock sped up, in a few seconds:
     no account, no network, no cost.
     """
     console = Console(quiet=as_json)
@@ -62,7 +70,7 @@ def demo(out: Path, *, as_json: bool) -> None:
     show = _show_live(progress) if is_live else _show_lines(console)
     try:
         with progress if is_live else nullcontext():
-            summary = asyncio.run(run_demo(out, show))
+            summary = asyncio.run(run_demo(out, show, provider))
     except PersonaKitError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -138,9 +146,9 @@ def _to_json(summary: Summary) -> dict[str, object]:
 )
 @click.option("--credits", "credits_", default=1000.0, show_default=True)
 def emulate(port: int, speed: float, credits_: float) -> None:
-    """Run a local service that behaves like the real one, until Ctrl-C.
+    """Run local services that behave like the real ones, until Ctrl-C.
 
-    It refuses what the real service refuses, keeps credits, takes its time, and serves
+    They refuse what the real services refuse, keep credits, take their time, and serve
     playable audio. Nothing leaves this machine.
     """
     try:
@@ -153,11 +161,10 @@ def emulate(port: int, speed: float, credits_: float) -> None:
 
 async def _serve(port: int, speed: float, credits_: float) -> None:
     async with Emulator(speed=speed, credits=credits_, port=port) as emulator:
-        url = emulator.url("evolink")
-        click.echo(
-            f"Evolink, emulated, at {url}\n\n"
-            f'    PersonaKit("evolink", api_key="{emulator.api_key}",\n'
-            f'               base_url="{url}")\n\n'
-            "Ctrl-C stops it."
-        )
+        for provider in PROVIDERS:
+            click.echo(
+                f'PersonaKit("{provider}", api_key="{emulator.api_key}",\n'
+                f'           base_url="{emulator.url(provider)}")\n'
+            )
+        click.echo("Ctrl-C stops it.")
         await asyncio.Event().wait()

@@ -76,6 +76,7 @@ class PersonaKit(Operations):
             after they were sent, which makes their outcome unknown more often.
         timeout: Seconds that a call may take from submit to result, ``math.inf`` for
             no limit.
+        pace: How often to look at a job; None for the usual.
 
     Raises:
         InvalidRequest: an argument breaks a rule.
@@ -92,6 +93,7 @@ class PersonaKit(Operations):
         callback_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        pace: Pace | None = None,
     ) -> None:
         self._provider = find_provider(provider)
         self._base_url = _find_base_url(self._provider, base_url)
@@ -101,6 +103,7 @@ class PersonaKit(Operations):
         self._key = _find_key(api_key, self._provider.key_variable)
         self._session = session
         self._timeout = check_timeout(timeout)
+        self._pace = pace or Pace()
         self._journal: Journal = MemoryJournal()
         self._engines = PerLoop(self._open_engine, Engine.aclose)
 
@@ -110,7 +113,7 @@ class PersonaKit(Operations):
             transport=Transport(
                 self._base_url, self._key, self._session, self._files_url
             ),
-            poller=Poller(Pace()),
+            poller=Poller(self._pace),
             journal=self._journal,
             callback_url=self._callback_url,
         )

@@ -11,6 +11,7 @@ import attrs
 from personakit.client import PersonaKit
 from personakit.emulator import Emulator
 from personakit.models import Persona, Snapshot, Track, VocalWindow
+from personakit.pace import Pace
 from personakit.requests import JobRequest, MusicRequest, PersonaRequest
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ Show: TypeAlias = Callable[[str, Snapshot[Any]], None]
 
 SPEED = 32.0
 """Seconds of the service's clock in one of ours: minutes become seconds."""
+PACE = Pace(shortest=0.2, untold=1.0)
+"""Not every service announces how long it takes, let alone in this time."""
 
 SOURCE = MusicRequest(
     lyrics=(
@@ -59,7 +62,8 @@ class Summary:
         source: The track whose voice it has.
         songs: The tracks that it sang.
         files: The audio of the source and of the songs, in this order.
-        paid: What each job cost, by its id, in the emulator's credits.
+        paid: What each job cost, by its id, or by that of what came at once; in the
+            emulator's credits.
         credits_left: Of the emulator's account.
     """
 
@@ -71,22 +75,30 @@ class Summary:
     credits_left: float
 
 
-async def run_demo(folder: Path, show: Show) -> Summary:
+async def run_demo(folder: Path, show: Show, provider: str = "evolink") -> Summary:
     """Make a source song, extract a persona, and have it sing a new song.
 
     Args:
         folder: Where the audio goes.
         show: Is told of the progress.
+        provider: Name of the service to emulate.
     """
     async with (
         Emulator(speed=SPEED) as emulator,
         PersonaKit(
-            "evolink", api_key=emulator.api_key, base_url=emulator.url("evolink")
+            provider,
+            api_key=emulator.api_key,
+            base_url=emulator.url(provider),
+            pace=PACE,
         ) as kit,
     ):
         source, *_ = await _follow(kit, "Source song", SOURCE, show)
         wish = PersonaRequest(
-            source, name=NAME, description=DESCRIPTION, window=WINDOW, style=STYLE
+            source,
+            name=NAME,
+            description=DESCRIPTION,
+            window=WINDOW if provider == "evolink" else None,
+            style=STYLE,
         )
         persona = await _follow(kit, f"Persona {NAME!r}", wish, show)
         song = attrs.evolve(SONG, persona=persona)
@@ -98,7 +110,7 @@ async def run_demo(folder: Path, show: Show) -> Summary:
             songs=songs,
             files=tuple(files),
             paid={charge.job_id: charge.credits for charge in emulator.charges},
-            credits_left=(await kit.credits()).spendable,
+            credits_left=emulator.credits,
         )
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import attrs
 
-UNTOLD_ESTIMATE = 15.0
-"""Seconds assumed for a job whose service makes no estimate."""
 _DOUBLINGS = 30  # of the pause after failures; more would only overflow
 
 
@@ -41,11 +39,13 @@ class Pace:
         longest: Seconds between two looks at the most, unless the service asks for
             more.
         share: Pause as a share of the job's age.
+        untold: Seconds assumed for a job whose service makes no estimate.
     """
 
     shortest: float = 1.0
     longest: float = 10.0
     share: float = 0.12
+    untold: float = 15.0
 
     def pause(self, sighting: Sighting) -> float:
         """Return the seconds to wait before the next look."""
@@ -54,7 +54,7 @@ class Pace:
         if sighting.failures:
             doublings = min(sighting.failures - 1, _DOUBLINGS)
             return min(self.shortest * 2.0**doublings, self.longest)
-        estimate = sighting.estimate or UNTOLD_ESTIMATE
+        estimate = sighting.estimate or self.untold
         until_half = estimate / 2 - sighting.age
         usual = min(max(sighting.age * self.share, self.shortest), self.longest)
         return max(until_half, usual)

@@ -24,6 +24,7 @@ from rich.progress import Progress
 from personakit import JobState, PersonaKit, Snapshot, demo
 from personakit.cli import _serve, _show_live, cli
 from personakit.errors import ServiceUnavailable
+from personakit.providers import PROVIDERS
 
 COMMAND = [sys.executable, "-m", "personakit"]
 
@@ -142,8 +143,8 @@ def test_emulate_serves_until_interrupted():
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
-    first = process.stdout.readline()
-    url = first.split()[-1]
+    process.stdout.readline()
+    url = process.stdout.readline().split('"')[1]
     request = urllib.request.Request(
         f"{url}/v1/credits", headers={"Authorization": "Bearer emulator-key"}
     )
@@ -155,7 +156,7 @@ def test_emulate_serves_until_interrupted():
 
     assert process.wait(timeout=5) == 0
     assert balance["data"]["user"]["remaining_credits"] == 1000
-    assert 'PersonaKit("evolink"' in rest
+    assert "Ctrl-C stops it." in rest
     assert rest.endswith("Stopped.\n")
 
 
@@ -164,7 +165,7 @@ async def test_emulate_tells_how_to_connect(capsys):
     serving = asyncio.create_task(_serve(0, 20, 5))
     await asyncio.sleep(1)
     told = capsys.readouterr().out
-    url = told.split()[3]
+    url = re.search(r'base_url="(.*/evolink)"', told)[1]
     async with PersonaKit("evolink", api_key="emulator-key", base_url=url) as kit:
         balance = await kit.credits()
     serving.cancel()
@@ -172,7 +173,9 @@ async def test_emulate_tells_how_to_connect(capsys):
         await serving
 
     assert balance.spendable == 5
-    assert f'base_url="{url}")' in told
+    assert [f'PersonaKit("{name}"' in told for name in PROVIDERS] == [True] * len(
+        PROVIDERS
+    )
 
 
 def test_emulate_in_process_can_be_interrupted(monkeypatch):

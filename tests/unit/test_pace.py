@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from personakit.pace import UNTOLD_ESTIMATE, Pace, Sighting
+from personakit.pace import Pace, Sighting
 
 SECONDS = some.floats(min_value=0, max_value=1e6)
 SIGHTINGS = some.builds(
@@ -42,7 +42,7 @@ def test_pause_is_never_too_short(sighting):
 @given(sighting=SIGHTINGS)
 def test_failures_and_age_never_stretch_the_pause_beyond_the_longest(sighting):
     """Only the service, or the wait for half of its estimate, asks for more."""
-    half = max((sighting.estimate or UNTOLD_ESTIMATE) / 2 - sighting.age, 0)
+    half = max((sighting.estimate or Pace().untold) / 2 - sighting.age, 0)
     asked = sighting.retry_after or 0
 
     assert Pace().pause(sighting) <= max(Pace().longest, half, asked)
@@ -133,7 +133,7 @@ def test_fixed_interval_is_possible():
 )
 def test_lag_is_never_longer_than_a_pause(duration, estimate):
     """Once half of the estimate has passed, an end is noticed within the longest."""
-    half = (estimate or UNTOLD_ESTIMATE) / 2
+    half = (estimate or Pace().untold) / 2
     _, lag = look(duration, estimate)
 
     assert lag <= max(Pace().longest, half - duration)
