@@ -9,6 +9,7 @@ belongs to the event loop in which it was made.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 """Bytes of an answer, after decompression."""
 
 _CHUNK = 64 * 1024
+_PIECE = 1024 * 1024  # bytes of a body that are sent in one go
 _STALL_TIMEOUT = 60.0  # seconds without a byte of a download
 _USER_AGENT = f"personakit/{__version__}"
 _HIDDEN = b"***"
@@ -184,7 +186,7 @@ class Transport:
         async with session.request(
             request.method,
             URL(self._address(request) + request.path),
-            data=request.body,
+            data=_as_payload(request.body),
             headers={**self._headers, "Content-Type": request.content_type},
             timeout=_limits(min(within, CONNECT_TIMEOUT + request.timeout)),
             allow_redirects=False,
@@ -240,6 +242,11 @@ def _make_witness() -> aiohttp.TraceConfig:
     witness = aiohttp.TraceConfig()
     witness.on_request_headers_sent.append(note)
     return witness
+
+
+def _as_payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Let aiohttp send a large body piece by piece; it warns of large bytes."""
+    return body if body is None or len(body) <= _PIECE else io.BytesIO(body)
 
 
 def _limits(total: float) -> aiohttp.ClientTimeout:

@@ -65,6 +65,7 @@ def test_emulator_names_are_pinned():
     """The emulator's names are public too."""
     assert set(personakit.emulator.__all__) == {
         "Charge",
+        "Delivery",
         "Emulator",
         "Exchange",
         "Fault",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 
 class Clock:
@@ -49,6 +50,10 @@ class Clock:
         # A test that switches to virtual time after `start` sets the loop's time back.
         self._since = min(self._since, seen)
         return self._passed + (seen - self._since) * self.speed
+
+    def iso(self, moment: float) -> str:
+        """Return a moment of the service's time as ISO 8601 text in UTC."""
+        return datetime.fromtimestamp(self.unix(moment), UTC).isoformat()
 
     def unix(self, moment: float) -> int:
         """Return a moment of the service's time as Unix seconds."""

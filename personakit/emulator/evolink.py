@@ -1,8 +1,8 @@
 """Plays Evolink: its paths, the shapes of its answers and the texts of its errors.
 
-Left out: callback addresses are checked but callbacks are not sent yet, a wanted
-duration is checked but every song has its own, and neither the task list, the batch
-read nor idempotency keys exist here (no page documents them).
+Left out: a wanted duration is checked but every song has its own, and neither the batch
+read nor idempotency keys exist here (no page documents them). The list of tasks is that
+of the vendor's own clients (inferred).
 
 Source: the Suno persona page of the Evolink API manual (the specification), and its
 pages on music generation, task details, error codes and credits (documented).
@@ -11,6 +11,7 @@ pages on music generation, task details, error codes and credits (documented).
 from __future__ import annotations
 
 import itertools
+import json
 import string
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -18,7 +19,6 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from personakit.emulator import cover
 from personakit.emulator.evolink_rules import (
     PERSONA_MODEL,
     Refusal,
@@ -26,6 +26,8 @@ from personakit.emulator.evolink_rules import (
     read_music,
     read_persona,
 )
+from personakit.emulator.media import Media, link, picture
+from personakit.emulator.outbox import Notice, Outbox
 from personakit.emulator.state import State
 from personakit.emulator.tasks import Kind, Song, Stage, Task, TaskError
 from personakit.emulator.traffic import (
@@ -33,7 +35,6 @@ from personakit.emulator.traffic import (
     Answer,
     Query,
     Route,
-    file_answer,
     json_answer,
 )
 
@@ -45,6 +46,9 @@ PRICES: dict[Kind, int] = {"music": 10, "persona": 1}
 
 _ID_PREFIX = "task-unified-"
 _ID_LETTERS = string.ascii_lowercase + string.digits
+_STAGES = (0.45, 0.8, 1.0)  # of a task's time: text, first, complete (documented)
+_TIMEOUT = 10.0  # seconds that a callback may take (documented)
+_RETRIES = (1.0, 2.0, 4.0)  # seconds between tries (documented on sister pages)
 _SONGS = 2  # per request; "several variants", two in the example (documented)
 
 
@@ -96,8 +100,11 @@ class Evolink:
         routes: Everything that it takes; the first match counts.
     """
 
-    def __init__(self, state: State, *, api_key: str, song_shape: SongShape) -> None:
+    def __init__(
+        self, state: State, *, api_key: str, song_shape: SongShape, outbox: Outbox
+    ) -> None:
         self._state = state
+        self._outbox = outbox
         self._api_key = api_key
         self._song_shape = song_shape
         self._request_numbers = itertools.count(1)
@@ -107,8 +114,8 @@ class Evolink:
             ),
             Route("read", "GET", "/v1/tasks/{task_id}", self._keyed(self._read)),
             Route("credits", "GET", "/v1/credits", self._keyed(self._credits)),
-            Route("download", "GET", "/media/{track_id}.wav", self._audio),
-            Route("other", "GET", "/media/{track_id}.png", self._cover),
+            Route("list", "GET", "/v1/tasks", self._keyed(self._list)),
+            *Media(state, self._no_file).routes,
             Route("other", "*", "/{tail:.*}", self._unknown),
         )
 
@@ -119,6 +126,10 @@ class Evolink:
         """
         seconds = self._state.clock.unix(self._state.clock.now())
         return f"{_ID_PREFIX}{seconds}-{self._state.new_word(8, _ID_LETTERS)}"
+
+    def new_track_id(self) -> str:
+        """Return a fresh id of a song, a UUID (the specification)."""
+        return self._state.new_uuid()
 
     def refuse(
         self,
@@ -173,12 +184,24 @@ class Evolink:
         body = read_body(query.body)
         order = self._persona if body.get("model") == PERSONA_MODEL else self._music
         task = order(body, query.task_error)
+        if url := body.get("callback_url"):
+            self._plan_callbacks(task, str(url), query.base)
         usage = {
             "billing_rule": "per_call",
             "credits_reserved": task.price,
             "user_group": "default",
         }
         return self._answer({**self._task(task, query.base), "usage": usage})
+
+    def _plan_callbacks(self, task: Task, url: str, base: str) -> None:
+        """Stages text, first and complete, unsigned; the body is that of a reading."""
+
+        def make() -> tuple[bytes, Mapping[str, str]]:
+            return json.dumps(self._task(task, base)).encode(), {}
+
+        for share in _STAGES if task.error is None else _STAGES[-1:]:
+            due = task.created + share * task.seconds
+            self._outbox.add(Notice(due, url, make, _TIMEOUT, _RETRIES))
 
     def _persona(self, body: Mapping[str, object], error: TaskError | None) -> Task:
         track_id = read_persona(body, self._state)
@@ -261,24 +284,29 @@ class Evolink:
         data = {"token": {**user, "unlimited_credits": False}, "user": user}
         return self._answer({"data": data, "message": "", "success": True})
 
-    def _audio(self, query: Query) -> Answer:
-        song = self._finished_song(query)
-        if song is None:
-            return self._unknown(query)
-        return file_answer(song.audio, "audio/wav", query.headers.get("Range"))
+    def _list(self, query: Query) -> Answer:
+        """One page of tasks, newest first, without results (inferred)."""
+        page = int(query.parameters.get("page", "1"))
+        size = int(query.parameters.get("page_size", "20"))
+        tasks = [self._line(task) for task in reversed(self._state.tasks.values())]
+        chosen = tasks[(page - 1) * size : page * size]
+        return self._answer(
+            {"data": chosen, "total": len(tasks), "page": page, "page_size": size}
+        )
 
-    def _cover(self, query: Query) -> Answer:
-        song = self._finished_song(query)
-        if song is None:
-            return self._unknown(query)
-        return file_answer(cover.draw(song.track_id), "image/png", None)
+    def _line(self, task: Task) -> dict[str, object]:
+        stage = task.stage(self._state.clock.now())
+        return {
+            "id": task.id,
+            "model": task.model,
+            "type": "audio",
+            "status": stage.status,
+            "progress": stage.progress,
+            "created_at": self._state.clock.unix(task.created),
+        }
 
-    def _finished_song(self, query: Query) -> Song | None:
-        song = self._state.songs.get(query.parts["track_id"])
-        if song is None:
-            return None
-        stage = self._state.tasks[song.job_id].stage(self._state.clock.now())
-        return song if stage.status == "completed" else None
+    def _no_file(self, status: int) -> Answer:
+        return self.refuse(status, message="Invalid URL")
 
     def _unknown(self, query: Query) -> Answer:
         message = f"Invalid URL ({query.method} {query.path})"
@@ -295,13 +323,12 @@ def _find_error(status: int, code: str | None) -> _Error:
 
 
 def _song(song: Song, base: str) -> dict[str, object]:
-    address = f"{base}/media/{song.track_id}"
     return {
         "result_id": song.track_id,
         "title": song.title,
         "tags": song.style,
         "duration": song.duration,
-        "audio_url": f"{address}.wav",
-        "stream_audio_url": f"{address}.wav",
-        "image_url": f"{address}.png",
+        "audio_url": link(base, song),
+        "stream_audio_url": link(base, song),
+        "image_url": picture(base, song),
     }

@@ -8,6 +8,7 @@ ends them all, whatever they are waiting for.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -16,9 +17,14 @@ import attrs
 from aiohttp import web
 
 from personakit.emulator.clock import Clock
-from personakit.emulator.evolink import Evolink, SongShape
+from personakit.emulator.courier import Courier, Delivery
+from personakit.emulator.evolink import SongShape
 from personakit.emulator.faults import Fault, Script
-from personakit.emulator.state import Account, Charge, State
+from personakit.emulator.outbox import Outbox
+from personakit.emulator.services import Options, Played, open_services
+from personakit.emulator.state import Account, Charge
+from personakit.emulator.suno_records import SunoShape
+from personakit.emulator.sunoapi import PersonaAgain
 from personakit.emulator.tasks import Song
 from personakit.emulator.traffic import (
     Action,
@@ -38,8 +44,7 @@ class Emulator:
     """A music service on this machine: accounts, tasks, audio, and scripted faults.
 
     Use it as an async context manager, or call `start` and `stop`. It may be started
-    again: the account stays, the address changes unless `port` was given. It answers
-    requests only; callbacks are not sent yet.
+    again: the account stays, the address changes unless `port` was given.
 
     Args:
         speed: The service's clock runs this many times faster than the event loop's.
@@ -50,12 +55,24 @@ class Emulator:
         port: Port to listen on, 0 for any free one.
         song_shape: How Evolink tells of finished songs: ``"object"`` as in the
             specification, ``"array"`` as in older documentation.
+        suno_shape: How the sunoapi family does: ``"sunoData"`` as on its reference
+            pages, ``"data"`` as in its quickstart.
+        mirror_status: Whether the sunoapi family and MusicMint refuse under an HTTP
+            status of its own, instead of 200.
+        persona_again: What a second persona of one track gets there: ``"conflict"``, or
+            ``"overwrite"`` for the first one's id again, as was observed. None for the
+            documented conflict, and on MusicMint, where nothing is documented, the id.
+        poll_verbs: HTTP methods by which MusicMint lets its tasks be read.
+        callbacks_to: Address on this machine to which callbacks go, instead of scheme,
+            host and port of the address that a caller gave; path and query are kept.
+            None sends none.
+        signing_secret: Signs the callbacks of kie and MusicMint.
 
     Attributes:
         api_key: The one key that is accepted.
 
     Raises:
-        ValueError: `speed` is not above 0.
+        ValueError: `speed` is not above 0, or `callbacks_to` is not on this machine.
     """
 
     def __init__(
@@ -68,16 +85,34 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
         song_shape: SongShape = "object",
+        suno_shape: SunoShape = "sunoData",
+        mirror_status: bool = False,
+        persona_again: PersonaAgain | None = None,
+        poll_verbs: Collection[str] = ("GET", "POST"),
+        callbacks_to: str | None = None,
+        signing_secret: str = "emulator-secret",  # noqa: S107 - none that matters
     ) -> None:
         self.api_key = api_key
         self._host = host
         self._port = port
         self._clock = Clock(speed)
         self._account = Account(self._clock, credits)
-        self._state = State(self._clock, self._account, seed=seed)
-        evolink = Evolink(self._state, api_key=api_key, song_shape=song_shape)
-        self._evolink: Service = evolink
-        self._services: dict[str, Service] = {"evolink": evolink}
+        self._outbox = Outbox()
+        self._courier: Courier | None = None
+        if callbacks_to is not None:
+            self._courier = Courier(self._clock, self._outbox, callbacks_to)
+        self._delivering: asyncio.Task[None] | None = None
+        options = Options(
+            api_key=api_key,
+            seed=seed,
+            song_shape=song_shape,
+            suno_shape=suno_shape,
+            mirror_status=mirror_status,
+            persona_again=persona_again,
+            poll_verbs=poll_verbs,
+            signing_secret=signing_secret,
+        )
+        self._played = open_services(self._clock, self._account, self._outbox, options)
         self._script = Script()
         self._exchanges: list[Exchange] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -112,6 +147,8 @@ class Emulator:
             raise
         self._runner = runner
         self._clock.start()
+        if self._courier is not None:
+            self._delivering = asyncio.create_task(self._courier.run())
 
     async def stop(self) -> None:
         """Close everything; records and the account can still be read. Idempotent."""
@@ -119,25 +156,33 @@ class Emulator:
             return
         runner, self._runner = self._runner, None
         self._clock.stop()
+        if self._delivering is not None:
+            self._delivering.cancel()
+            await asyncio.gather(self._delivering, return_exceptions=True)
         await runner.cleanup()
 
     def url(self, provider: str) -> str:
         """Return the base address of one service, without a slash at the end.
 
         Args:
-            provider: ``"evolink"``.
+            provider: Name of a service: ``"evolink"``, ``"sunoapi"``,
+                ``"sunoapi.org"``, ``"kie"``, ``"kie-jobs"`` or ``"musicmint"``.
 
         Raises:
             ValueError: no such service is played here.
             RuntimeError: the emulator is not running.
         """
-        if provider not in self._services:
-            known = ", ".join(self._services)
-            raise ValueError(f"no service {provider!r} here, only: {known}")
+        self._find(provider)
         if self._runner is None:
             raise RuntimeError("the emulator is not running")
         port = self._runner.addresses[0][1]
         return f"http://{self._host}:{port}/{provider}"
+
+    def _find(self, provider: str) -> Played:
+        if provider not in self._played:
+            known = ", ".join(self._played)
+            raise ValueError(f"no service {provider!r} here, only: {known}")
+        return self._played[provider]
 
     @property
     def credits(self) -> float:
@@ -153,6 +198,11 @@ class Emulator:
     def exchanges(self) -> tuple[Exchange, ...]:
         """Every request that reached the server, oldest first."""
         return tuple(self._exchanges)
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Every callback that was posted or tried, oldest first."""
+        return () if self._courier is None else tuple(self._courier.deliveries)
 
     def count(self, action: Action) -> int:
         """Return how many requests of one action reached the server."""
@@ -199,13 +249,16 @@ class Emulator:
             ValueError: `seconds` is negative.
         """
         self._clock.advance(seconds)
+        if self._courier is not None:
+            self._courier.wake()
 
     def seed_song(
         self,
         *,
+        provider: str = "evolink",
         job_id: str | None = None,
         track_id: str | None = None,
-        model: str = "suno-v5-beta",
+        model: str | None = None,
         title: str = "Emulated song",
         style: str = "pop",
         persona_id: str | None = None,
@@ -214,34 +267,40 @@ class Emulator:
         """Add a task that nobody paid for, with one song.
 
         Args:
-            job_id: Its task's id, None for a fresh one in Evolink's form.
+            provider: The service that knows it.
+            job_id: Its task's id, None for a fresh one in the service's form.
             track_id: Its own id, None for a fresh one. Evolink makes personas only of
                 songs whose id is a UUID.
-            model: As the service names it; ``"suno-v3.5"`` is too old for a persona.
+            model: As the service names it, None for a usual one; ``"suno-v3.5"`` and
+                ``"V3_5"`` are too old for a persona.
             title: As in the answers.
             style: As in the answers.
             persona_id: Who sings it, None for the neutral voice. The service knows
                 this persona from now on.
             finished: False for a task that starts now and takes a minute of service
                 time.
+
+        Raises:
+            ValueError: no such service is played here.
         """
+        played = self._find(provider)
         song = Song(
-            job_id=job_id or self._evolink.new_job_id(),
-            track_id=track_id or self._state.new_uuid(),
+            job_id=job_id or played.service.new_job_id(),
+            track_id=track_id or played.service.new_track_id(),
             title=title,
             style=style,
-            model=model,
+            model=model or played.model,
             persona_id=persona_id,
         )
-        return self._state.add_song(song, finished=finished)
+        return played.state.add_song(song, finished=finished)
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=0)
-        for name, service in self._services.items():
-            for route in service.routes:
-                self._mount(application, f"/{name}", service, route)
+        for name, played in self._played.items():
+            for route in played.service.routes:
+                self._mount(application, f"/{name}", played.service, route)
         outside = Route("other", "*", "/{tail:.*}", self._outside)
-        self._mount(application, "", self._evolink, outside)
+        self._mount(application, "", self._played["evolink"].service, outside)
         application.on_shutdown.append(self._end_connections)
         return application
 
@@ -252,7 +311,7 @@ class Emulator:
         application.router.add_route(route.method, prefix + route.path, handler)
 
     def _outside(self, query: Query) -> Answer:
-        known = ", ".join(f"/{name}" for name in self._services)
+        known = ", ".join(f"/{name}" for name in self._played)
         return json_answer(404, {"error": f"{query.path} is none of: {known}"})
 
     async def _end_connections(self, _: web.Application) -> None:
@@ -269,6 +328,7 @@ class Emulator:
             method=request.method,
             path=request.path.removeprefix(prefix),
             parts=request.match_info,
+            parameters=request.query,
             headers=request.headers,
             body=await request.read(),
         )

@@ -15,7 +15,7 @@ import attrs
 
 from personakit.emulator.tasks import TaskError
 
-Action: TypeAlias = Literal["submit", "read", "credits", "download", "other"]
+Action: TypeAlias = Literal["submit", "read", "list", "credits", "download", "other"]
 """What a request wants, whatever the service calls it."""
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -55,6 +55,7 @@ class Query:
         method: ``"GET"``, ``"POST"`` and so on.
         path: Relative to `base`.
         parts: The variable parts of the path by name.
+        parameters: The query string.
         headers: Looked up without regard to case.
         body: As it came.
         task_error: How a task that this request starts shall fail, None for success.
@@ -64,6 +65,7 @@ class Query:
     method: str
     path: str
     parts: Mapping[str, str]
+    parameters: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
     task_error: TaskError | None = None
@@ -111,6 +113,10 @@ class Service(Protocol):
 
     def new_job_id(self) -> str:
         """Return a fresh task id in the service's own form."""
+        ...
+
+    def new_track_id(self) -> str:
+        """Return a fresh id of a track in the service's own form."""
         ...
 
     def refuse(

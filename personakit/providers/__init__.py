@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from personakit.errors import refuse
 from personakit.providers.base import Provider
 from personakit.providers.evolink import Evolink
+from personakit.providers.musicmint import MusicMint
+from personakit.providers.sunoapi import SunoApi
+from personakit.providers.sunoapi.jobs import KieJobs
+from personakit.providers.sunoapi.presets import KIE, SUNOAPI_ORG
 
-PROVIDERS: dict[str, Callable[[], Provider]] = {"evolink": Evolink}
+PROVIDERS: dict[str, Callable[[], Provider]] = {
+    "evolink": Evolink,
+    "sunoapi": SunoApi,
+    "sunoapi.org": partial(SunoApi, SUNOAPI_ORG),
+    "kie": partial(SunoApi, KIE),
+    "kie-jobs": KieJobs,
+    "musicmint": MusicMint,
+}
 """Every service that this package speaks to; a client makes a dialect of its own."""
 
 

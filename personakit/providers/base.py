@@ -23,6 +23,7 @@ from personakit.errors import (
     RateLimited,
     ServiceUnavailable,
     Unsupported,
+    refuse,
 )
 from personakit.models import Credits, Listed, Result, Snapshot, Track
 from personakit.receipt import Ability, Receipt
@@ -105,7 +106,7 @@ class Provider(Protocol):
         """Build the request that reads the balance."""
         ...
 
-    def build_jobs(self, page: int) -> Call[tuple[Listed, ...]]:
+    def build_jobs(self, page: int, /) -> Call[tuple[Listed, ...]]:
         """Build the request for one page of the account's jobs, newest first.
 
         Args:
@@ -315,4 +316,13 @@ def unsupported(provider: str, ability: Ability) -> Unsupported:
         field="ability",
         rule=f"must be one that {provider} offers",
         remedy="Choose another service",
+    )
+
+
+def no_job(provider: str, kind: Ability) -> InvalidRequest:
+    """Make the error for reading what the service answered at once."""
+    return refuse(
+        "receipt",
+        f"must be that of a job, and {provider} makes no job of {kind}",
+        "Use the result that came with the submit",
     )

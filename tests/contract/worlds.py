@@ -21,7 +21,6 @@ from personakit import (
     MusicRequest,
     NotFound,
     Persona,
-    PersonaExists,
     PersonaKit,
     PersonaRequest,
     Stems,

@@ -69,6 +69,26 @@ def test_insecure_address_is_refused():
         PersonaKit("evolink", api_key="k", base_url="http://api.evolink.ai")
 
 
+async def test_upload_needs_an_address_of_its_own_beside_another_base():
+    """With an address of the caller's own, files never go to the public one."""
+    kit = PersonaKit("kie", api_key="k", base_url="http://127.0.0.1:1")
+    with pytest.raises(InvalidRequest, match="files_url must be given beside base_url"):
+        await kit.upload("https://x.example/a.mp3")
+    await kit.aclose()
+
+
+def test_address_for_files_is_checked():
+    """The key goes to that address too, so it must be safe."""
+    with pytest.raises(InvalidRequest, match="files_url must be an https address"):
+        PersonaKit("kie", api_key="k", files_url="http://files.example")
+
+
+def test_address_that_nobody_publishes_must_be_given():
+    """MusicMint prints only a placeholder, so the caller must know the address."""
+    with pytest.raises(InvalidRequest, match="base_url must be given, since musicmint"):
+        PersonaKit("musicmint", api_key="k")
+
+
 def test_dialect_of_the_callers_own():
     """A dialect may be passed instead of a name."""
     here = Evolink(base_url="https://proxy.example")

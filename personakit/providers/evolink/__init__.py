@@ -90,7 +90,7 @@ class Evolink:
         """Return None: every task of Evolink can be read again."""
         return None
 
-    def build_jobs(self, page: int) -> Call[tuple[Listed, ...]]:
+    def build_jobs(self, page: int, /) -> Call[tuple[Listed, ...]]:
         """Build the request for one page of the account's tasks, newest first.
 
         Source: ``GET /v1/tasks``, from the vendor's own clients (inferred).

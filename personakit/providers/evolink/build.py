@@ -20,8 +20,8 @@ from personakit.providers.evolink.parse import JOB_ID, PERSONA_MODEL, PROVIDER
 from personakit.providers.rules import (
     CUSTOM_ONLY,
     check_length,
-    check_origin,
     check_persona,
+    find_ids,
     given,
 )
 from personakit.requests import JobRequest, MusicRequest, PersonaRequest
@@ -128,8 +128,9 @@ def build_persona(request: PersonaRequest) -> Json:
 
 
 def _check_source(request: PersonaRequest) -> None:
-    check_job_id("source.job_id", request.source_ref.job_id)
-    if not _UUID.fullmatch(request.source_ref.track_id):
+    source = find_ids(PROVIDER, "source", request.source)
+    check_job_id("source.job_id", source.job_id)
+    if not _UUID.fullmatch(source.track_id):
         raise refuse(
             "source.track_id",
             "must be a UUID, the result_id of one song",
@@ -137,7 +138,6 @@ def _check_source(request: PersonaRequest) -> None:
             _SPEC,
         )
     if isinstance(request.source, Track):
-        check_origin(PROVIDER, "source", request.source.provider)
         made_by = _GENERATION.match(request.source.model or "")
         if made_by and int(made_by[1]) < _OLDEST_SOURCE:
             raise refuse(
