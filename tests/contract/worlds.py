@@ -71,21 +71,16 @@ def seed(emulator: Emulator, name: str) -> Track:
 
 def wish(ability: Ability, source: Track) -> JobRequest[Any]:
     """Make a request that every service which offers it accepts."""
-    match ability:
-        case Ability.PERSONA:
-            return PersonaRequest(source, **NAMED)
-        case Ability.EXTEND:
-            return ExtendRequest(source, at=2, **SONG)
-        case Ability.COVER:
-            return CoverRequest(source, **SONG)
-        case Ability.MASHUP:
-            return MashupRequest(source, LINK, **SONG)
-        case Ability.STEMS:
-            return StemsRequest(source)
-        case Ability.UPLOAD:
-            return UploadRequest(LINK)
-        case _:
-            return MusicRequest(**SONG)
+    wishes = {
+        Ability.PERSONA: PersonaRequest(source, **NAMED),
+        Ability.MUSIC: MusicRequest(**SONG),
+        Ability.EXTEND: ExtendRequest(source, at=2, **SONG),
+        Ability.COVER: CoverRequest(source, **SONG),
+        Ability.MASHUP: MashupRequest(source, LINK, **SONG),
+        Ability.STEMS: StemsRequest(source),
+        Ability.UPLOAD: UploadRequest(LINK),
+    }
+    return wishes[ability]
 
 
 def refusal(body: Mapping[str, Any], status: int = 200) -> Fault:

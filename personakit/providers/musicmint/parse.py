@@ -210,13 +210,9 @@ def finish_at_once(
 
 
 def _find_id(result: Persona | Stems | Track) -> str:
-    match result:
-        case Persona():
-            return result.id
-        case Stems():
-            return result.vocals.track_id
-        case Track():
-            return result.track_id
+    if isinstance(result, Persona):
+        return result.id
+    return (result.vocals if isinstance(result, Stems) else result).track_id
 
 
 def _read_persona(envelope: object) -> Snapshot[Result]:

@@ -10,6 +10,7 @@ import pytest
 from personakit.emulator import Charge, Emulator, Fault
 from personakit.emulator.clock import Clock
 from personakit.emulator.evolink import Evolink
+from personakit.emulator.outbox import Outbox
 from personakit.emulator.state import Account, State
 
 MUSIC = {
@@ -334,10 +335,23 @@ async def test_simple_mode_forgets_the_persona(emulator, caller):
 def test_error_codes(status, code, action, expected):
     """Each status has its documented code and type, a gateway's own has none."""
     state = State(clock := Clock(1.0), Account(clock, 0), seed=0)
-    evolink = Evolink(state, api_key="key", song_shape="object")
+    evolink = Evolink(state, api_key="key", song_shape="object", outbox=Outbox())
 
     answer = evolink.refuse(status, code=code, action=action)
     error = json.loads(answer.body)["error"]
 
     assert answer.status == status
     assert (error.get("code"), error.get("type")) == expected
+
+
+async def test_tasks_are_listed_newest_first(caller, emulator):
+    """A page tells the states of tasks without their results (inferred shape)."""
+    emulator.seed_song()
+    newest = (await caller.submit({"model": "suno-v5", "prompt": "rain"})).json["id"]
+    told = (await caller.ask("GET", "/v1/tasks?page=1&page_size=1")).json
+    rest = (await caller.ask("GET", "/v1/tasks?page=2&page_size=1")).json
+
+    assert [one["id"] for one in told["data"]] == [newest]
+    assert (told["total"], told["page"]) == (2, 1)
+    assert rest["data"][0]["status"] == "completed"
+    assert emulator.count("list") == 2

@@ -94,7 +94,10 @@ async def test_outside_of_the_services(emulator, caller):
     reply = await caller.fetch(emulator.url("evolink").removesuffix("/evolink") + "/x")
 
     assert reply.status == 404
-    assert reply.json == {"error": "/x is none of: /evolink"}
+    assert reply.json == {
+        "error": "/x is none of: /evolink, /sunoapi, /sunoapi.org, /kie, /kie-jobs, "
+        "/musicmint"
+    }
     assert emulator.count("other") == 1
 
 

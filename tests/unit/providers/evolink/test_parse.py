@@ -11,64 +11,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from personakit import errors
 from personakit.errors import MalformedAnswer, OutcomeUnknown, PersonaKitError
 from personakit.models import Credits, JobState, Persona, Snapshot, Track
 from personakit.providers.base import MESSAGE_LIMIT, STATUS_ROWS, Refusal
 from personakit.providers.evolink.parse import _ERRORS, _FAILURES, _STATES, find_refusal
 from personakit.wire import Response
-from tests.unit.providers.evolink.cases import (
-    CASES,
-    MUSIC_JOB,
-    PERSONA_JOB,
+from tests.unit.providers.drift import drifted
+from tests.unit.providers.evolink.cases import CASES, MUSIC_JOB, PERSONA_JOB, read
+from tests.unit.providers.recorded import (
     Case,
-    cases,
-    read,
+    check_error,
+    check_value,
+    parameters,
 )
 
 
-@pytest.mark.parametrize("case", cases(failing=True))
+@pytest.mark.parametrize("case", parameters(CASES, failing=True))
 def test_bad_answers(case: Case):
     """Every recorded bad answer is the error that it should be."""
-    with pytest.raises(PersonaKitError) as caught:
-        case.read()
-
-    error, expected = caught.value, dict(case.expect)
-    assert type(error) is getattr(errors, expected.pop("error"))
-    assert expected.pop("message", "") in error.message
-    assert error.charged == expected.pop("charged", "no")
-    assert error.retry_safe is expected.pop("retry_safe", False)
-    assert {name: getattr(error, name) for name in expected} == expected
-    assert error.provider == "evolink"
-    assert error.status == case.response["status"]
+    check_error(case, read, "evolink")
 
 
-@pytest.mark.parametrize("case", cases(failing=False))
+@pytest.mark.parametrize("case", parameters(CASES, failing=False))
 def test_good_answers(case: Case):
     """Every recorded good answer is read as it should be."""
-    told, expected = case.read(), dict(case.expect)
-    if isinstance(told, Snapshot):
-        tracks = expected.pop("tracks", None)
-        persona = expected.pop("persona", None)
-        failure = expected.pop("failure", None)
-        assert told.is_known_state is expected.pop("is_known_state", True)
-        if failure is not None:
-            assert type(told.failure) is getattr(errors, failure)
-            for name in ("code", "charged", "retry_safe"):
-                wanted = expected.pop(name, False)
-                assert getattr(told.failure, name) == wanted
-        if tracks is not None:
-            assert [track.track_id for track in told.result] == tracks
-        if persona is not None:
-            assert told.result == Persona(persona, "evolink")
-        assert (told.result is None) is (told.state is not JobState.COMPLETED)
-    for name, value in expected.items():
-        assert getattr(told, name) == value
+    check_value(case, read)
+
+
+def recorded(name: str):
+    """Read a recorded answer."""
+    return read(CASES[name].read_as, CASES[name].answer())
 
 
 def test_track_carries_everything_told():
     """A track has the ids, links, names and length of the song, and its expiry."""
-    [track] = CASES["read-music-completed"].read().result
+    [track] = recorded("read-music-completed").result
 
     created = datetime.fromtimestamp(1766319090, UTC)
     assert track == Track(
@@ -88,8 +65,8 @@ def test_track_carries_everything_told():
 
 def test_both_shapes_mean_the_same():
     """Songs in an object and songs in the bare array are the same tracks."""
-    as_object = CASES["read-music-completed"].read()
-    as_array = CASES["read-music-completed-array"].read()
+    as_object = recorded("read-music-completed")
+    as_array = recorded("read-music-completed-array")
 
     assert as_object == as_array
 
@@ -428,9 +405,6 @@ def test_refusal_is_read_as_far_as_it_is_there(data, expected):
     assert find_refusal(data) == expected
 
 
-ODD = some.sampled_from([None, True, "x", "", 0, -1, 1.5, [], {}, [{}], {"a": {}}])
-
-
 @given(data=some.data(), name=some.sampled_from(sorted(c.name for c in answers())))
 def test_drift_is_an_error_or_ignored(data, name):
     """However an answer drifts, it is read or it is a known error, never a crash."""
@@ -506,19 +480,6 @@ def test_any_json_is_an_error_or_a_value(how, status, body):
             "unknown",
             "no",
         }
-
-
-@some.composite
-def drifted(draw, value):
-    """Replace or remove something in a JSON value, at any depth."""
-    if isinstance(value, dict) and value and draw(some.integers(0, 3)):
-        key = draw(some.sampled_from(sorted(value)))
-        if draw(some.booleans()):
-            return {**value, key: draw(drifted(value[key]))}
-        return {name: value[name] for name in value if name != key}
-    if isinstance(value, list) and value and draw(some.booleans()):
-        return [draw(drifted(value[0])), *value[1:]]
-    return draw(ODD)
 
 
 @pytest.mark.parametrize(
