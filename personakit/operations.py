@@ -301,6 +301,8 @@ class Operations(ABC):
         """
         if song.persona is not None:
             raise refuse("song", "must leave its persona open", "Omit song.persona")
+        if isolate or isinstance(voice_of, str):
+            self.require(Ability.VOICE)
         # The last step is checked before the first one is paid for.
         stand_in = Persona("not made yet", self.provider)
         self.check(attrs.evolve(song, persona=stand_in))
@@ -329,8 +331,6 @@ class Operations(ABC):
         """Return what to make the persona of: the source, or its voice alone."""
         if isolate is None:
             isolate = self.can(Ability.VOICE)
-        if isolate or isinstance(source, str):
-            self.require(Ability.VOICE)
         if isinstance(source, str):
             source = await self.run(UploadRequest(source), deadline=deadline)
         if not isolate:
