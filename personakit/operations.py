@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from os import PathLike
 from pathlib import Path
@@ -38,6 +39,8 @@ T = TypeVar("T")
 
 FILE_LIMIT = 100 * 1024 * 1024
 """Bytes of a file to upload, the most that kie recommends (documented)."""
+_log = logging.getLogger("personakit")
+
 _UPLOADED = "uploaded"  # stands for the id of what is not uploaded yet
 
 
@@ -283,7 +286,7 @@ class Operations(ABC):
         The whole workflow: isolate the voice (separate the stems, and upload the voice
         alone), make a persona of it, generate with the persona, wait. Each step is paid
         for once. Should a step fail after the persona was made, the error has its
-        `persona_id`.
+        `persona_id`; should it be cancelled, the log has it.
 
         Args:
             song: What to sing; its persona is filled in.
@@ -322,6 +325,9 @@ class Operations(ABC):
             tracks = await self.run(sung, deadline=deadline)
         except PersonaKitError as error:
             error.persona_id = persona.id
+            raise
+        except asyncio.CancelledError:
+            _log.warning("Cancelled after persona %s was made", persona.id)
             raise
         return Performance(persona, tracks)
 

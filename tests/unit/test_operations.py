@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import attrs
 import pytest
 
@@ -210,3 +212,21 @@ async def test_persona_is_not_lost_when_the_song_fails():
         await desk.sing(SONG, voice_of=SOURCE, **NAMED)
 
     assert caught.value.persona_id == "persona-1"
+
+
+async def test_persona_is_not_lost_when_the_song_is_cancelled(caplog):
+    """Who is cancelled gets no error, so that the log names the persona."""
+
+    class Slow(Desk):
+        async def run(self, request, *, deadline):
+            if isinstance(request, MusicRequest):
+                await asyncio.sleep(60)
+            return await super().run(request, deadline=deadline)
+
+    singing = asyncio.create_task(Slow().sing(SONG, voice_of=SOURCE, **NAMED))
+    await asyncio.sleep(1)
+    singing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await singing
+
+    assert caplog.messages == ["Cancelled after persona persona-1 was made"]
