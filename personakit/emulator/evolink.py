@@ -1,8 +1,8 @@
 """Plays Evolink: its paths, the shapes of its answers and the texts of its errors.
 
-Left out: a wanted duration is checked but every song has its own, and neither the batch
-read nor idempotency keys exist here (no page documents them). The list of tasks is that
-of the vendor's own clients (inferred).
+Left out: a wanted duration is checked but every song has its own, and idempotency keys
+do not exist here (no page documents them). The list of tasks and the read of many are
+those of the vendor's own clients (inferred).
 
 Source: the Suno persona page of the Evolink API manual (the specification), and its
 pages on music generation, task details, error codes and credits (documented).
@@ -25,6 +25,7 @@ from personakit.emulator.evolink_rules import (
     read_body,
     read_music,
     read_persona,
+    read_task_ids,
 )
 from personakit.emulator.media import Media, link, picture
 from personakit.emulator.outbox import Notice, Outbox
@@ -113,6 +114,7 @@ class Evolink:
                 "submit", "POST", "/v1/audios/generations", self._keyed(self._submit)
             ),
             Route("read", "GET", "/v1/tasks/{task_id}", self._keyed(self._read)),
+            Route("read", "POST", "/v1/tasks/batch", self._keyed(self._read_many)),
             Route("credits", "GET", "/v1/credits", self._keyed(self._credits)),
             Route("list", "GET", "/v1/tasks", self._keyed(self._list)),
             *Media(state, self._no_file).routes,
@@ -243,6 +245,11 @@ class Evolink:
         if task is None:
             raise Refusal(None, status=HTTPStatus.NOT_FOUND, code="task_not_found")
         return self._answer(self._task(task, query.base))
+
+    def _read_many(self, query: Query) -> Answer:
+        """The tasks in the order asked for, unknown ones left out (inferred)."""
+        wanted = map(self._state.tasks.get, read_task_ids(read_body(query.body)))
+        return self._answer({"data": [self._task(t, query.base) for t in wanted if t]})
 
     def _task(self, task: Task, base: str) -> dict[str, object]:
         stage = task.stage(self._state.clock.now())

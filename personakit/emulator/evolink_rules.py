@@ -38,6 +38,7 @@ _SIMPLE_PROMPT = 3_000  # characters; 500 in spring 2026
 _TITLE = 80  # characters
 _DURATION = (10, 360)  # seconds
 _CALLBACK = 2_048  # characters
+_BATCH = 50  # task ids (inferred)
 _GENDERS = ("m", "f")
 _PERSONA_MODES = ("style_persona", "voice_persona")
 _WEIGHTS = ("style_weight", "weirdness_constraint", "audio_weight")
@@ -158,6 +159,20 @@ def read_body(body: bytes) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise Refusal("request body must be a JSON object")
     return cast("dict[str, object]", value)
+
+
+def read_task_ids(body: Mapping[str, object]) -> list[str]:
+    """Return the ids of which a batch read asks, each once.
+
+    Raises:
+        Refusal: ``task_ids`` is not a list of 1 to 50 texts (inferred).
+    """
+    ids = body.get("task_ids")
+    if not isinstance(ids, list) or not 1 <= len(cast("list[object]", ids)) <= _BATCH:
+        raise Refusal(f"task_ids must be a list of 1 to {_BATCH} task ids")
+    if not all(isinstance(one, str) for one in cast("list[object]", ids)):
+        raise Refusal("task_ids must hold texts only")
+    return list(dict.fromkeys(cast("list[str]", ids)))
 
 
 def read_persona(body: Mapping[str, object], state: State) -> str:

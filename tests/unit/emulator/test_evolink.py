@@ -10,6 +10,7 @@ import pytest
 from personakit.emulator import Charge, Emulator, Fault
 from personakit.emulator.clock import Clock
 from personakit.emulator.evolink import Evolink
+from personakit.emulator.evolink_rules import Refusal, read_task_ids
 from personakit.emulator.outbox import Outbox
 from personakit.emulator.state import Account, State
 
@@ -355,3 +356,26 @@ async def test_tasks_are_listed_newest_first(caller, emulator):
     assert (told["total"], told["page"]) == (2, 1)
     assert rest["data"][0]["status"] == "completed"
     assert emulator.count("list") == 2
+
+
+async def test_many_tasks_in_one_read(caller, emulator):
+    """Tasks come back in the order asked for; unknown ids are missing (inferred)."""
+    song = emulator.seed_song()
+    first = (await caller.submit({"model": "suno-v5", "prompt": "rain"})).json["id"]
+    ids = [first, "task-unified-1-unknown0", song.job_id, first]
+    body = json.dumps({"task_ids": ids}).encode()
+    told = await caller.ask("POST", "/v1/tasks/batch", data=body)
+
+    assert [one["id"] for one in told.json["data"]] == [first, song.job_id]
+    assert told.json["data"][1] == (await caller.read(song.job_id)).json
+    assert emulator.count("read") == 2
+
+
+@pytest.mark.parametrize("ids", [None, "one", [], ["x"] * 51, ["a", 1]])
+def test_bad_batch_of_ids(ids):
+    """A batch is a list of 1 to 50 texts; no answer to another is described."""
+    with pytest.raises(Refusal) as refused:
+        read_task_ids({"task_ids": ids})
+
+    assert refused.value.status == 400
+    assert "task_ids" in str(refused.value.message)
