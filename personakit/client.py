@@ -313,11 +313,12 @@ class PersonaKit(Operations):
             Unsupported: the service has no such list.
         """
         engine, seen = await self._engines.here(), set[str]()
-        for page in itertools.count(1):
+        pages = itertools.count(1)
+        while True:
             lines = await ask(
                 engine,
                 Ability.JOBS,
-                partial(self._provider.build_jobs, page),
+                partial(self._provider.build_jobs, next(pages)),
                 deadline=deadline_in(timeout),
             )
             # New jobs push old ones to the next page, where they come up again.
@@ -356,8 +357,7 @@ class PersonaKit(Operations):
 
     def _adopt(self, line: Listed) -> Job[Result]:
         receipt = Receipt(self.provider, line.kind, job_id=line.snapshot.job_id)
-        if line.created_at is not None:
-            receipt = attrs.evolve(receipt, at=line.created_at)
+        receipt = attrs.evolve(receipt, at=line.created_at or receipt.at)
         return self._job(receipt, line.snapshot)
 
     def _job(self, receipt: Receipt, snapshot: Snapshot[Result] | None) -> Job[Result]:

@@ -10,6 +10,7 @@ import pytest
 
 import personakit
 from personakit import Ability
+from personakit.pace import Pace
 from personakit.providers import PROVIDERS
 from personakit.providers.evolink import Evolink
 
@@ -23,12 +24,17 @@ def test_readme_has_programs():
     assert len(PROGRAMS) >= 4
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_programs_run(program, service, monkeypatch, tmp_path, capsys):
     """Each program runs as it stands, against the emulator instead of the service."""
     here = partial(Evolink, base_url=service.url("evolink"))
     monkeypatch.setitem(PROVIDERS, "evolink", here)
     monkeypatch.setenv("EVOLINK_API_KEY", service.api_key)
+    monkeypatch.setenv("MUSICMINT_API_KEY", service.api_key)
+    monkeypatch.setenv("MUSICMINT_URL", service.url("musicmint"))
+    # The emulator's clock runs fast, so the looks may come fast too.
+    monkeypatch.setattr("personakit.client.Pace", partial(Pace, untold=1))
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
 

@@ -136,6 +136,8 @@ def read_terminal(master: int) -> str:
 
 def test_emulate_serves_until_interrupted():
     """The emulator runs as a server of its own, and Ctrl-C stops it."""
+    # A program in the background of a shell ignores Ctrl-C, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*COMMAND, "emulate", "--port", "0"],
         stdout=subprocess.PIPE,
