@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NewType, TypeVar, get_origin
+from typing import Any, NewType, TypeVar, cast, get_origin
 
 import attrs
 import cattrs
@@ -157,6 +157,17 @@ def _first_problem(error: BaseException, path: str) -> tuple[str, str]:
         inner, item = error.group_exceptions()[0][0]
         return _first_problem(inner, f"{path}[{item.index}]")
     return path, "missing" if isinstance(error, KeyError) else str(error)
+
+
+def member(data: object, name: str) -> object:
+    """Return a member of a JSON object, None where there is none."""
+    return cast("dict[str, object]", data).get(name) if isinstance(data, dict) else None
+
+
+def text_member(data: object, name: str) -> str | None:
+    """Return a member of a JSON object that is text, None for anything else."""
+    value = member(data, name)
+    return value if isinstance(value, str) else None
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ answer means. What the answer to a paid request does not prove is an unknown out
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -26,9 +26,10 @@ from personakit.errors import (
     refuse,
 )
 from personakit.models import Credits, Listed, Result, Snapshot, Track
+from personakit.providers.reports import Reports
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest
-from personakit.wire import Call, Json, Response
+from personakit.wire import Call, Response
 
 T = TypeVar("T")
 
@@ -65,6 +66,11 @@ class Provider(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What the service offers."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """How the service reports to callback addresses."""
         ...
 
     def build_submit(
@@ -267,17 +273,6 @@ class Reader:
             request_id=response.request_id,
             retry_after=response.retry_after,
         )
-
-
-def member(data: object, name: str) -> object:
-    """Return a member of a JSON object, None where there is none."""
-    return cast("Json", data).get(name) if isinstance(data, dict) else None
-
-
-def text_member(data: object, name: str) -> str | None:
-    """Return a member of a JSON object that is text, None for anything else."""
-    value = member(data, name)
-    return value if isinstance(value, str) else None
 
 
 def shorten(message: str | None) -> str:

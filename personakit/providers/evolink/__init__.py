@@ -23,6 +23,7 @@ from personakit.providers.evolink.parse import (
     parse_submit,
     parse_task,
 )
+from personakit.providers.reports import EVOLINK_REPORTS, Reports
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest, PersonaRequest
 from personakit.wire import Call, Request, paid_request
@@ -42,6 +43,8 @@ class Evolink:
     abilities: frozenset[Ability] = frozenset(
         {Ability.PERSONA, Ability.MUSIC, Ability.JOBS, Ability.CREDITS}
     )
+
+    reports: Reports = EVOLINK_REPORTS
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from personakit.checks import moment_or_none, number_or_none
-from personakit.convert import Id, structure
+from personakit.convert import Id, member, structure, text_member
 from personakit.errors import (
     AuthenticationError,
     ContentRefused,
@@ -38,15 +38,7 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import (
-    CODE_LIMIT,
-    Reader,
-    Refusal,
-    Row,
-    member,
-    shorten,
-    text_member,
-)
+from personakit.providers.base import CODE_LIMIT, Reader, Refusal, Row, shorten
 from personakit.receipt import JOB_ID_LIMIT, Ability
 from personakit.wire import Response
 

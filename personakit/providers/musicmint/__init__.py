@@ -24,6 +24,7 @@ from personakit.providers.musicmint.parse import (
     parse_submit,
 )
 from personakit.providers.musicmint.tasks import parse_jobs, parse_task, parse_track
+from personakit.providers.reports import MUSICMINT_REPORTS, Reports
 from personakit.receipt import JOB_ID_LIMIT, Ability, Receipt
 from personakit.requests import (
     CoverRequest,
@@ -88,6 +89,7 @@ class MusicMint:
         }
     )
     allow_undocumented: bool = False
+    reports: Reports = MUSICMINT_REPORTS
     _verb: _Verb = attrs.field(factory=_Verb, init=False, repr=False, eq=False)
 
     def build_submit(

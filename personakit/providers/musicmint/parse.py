@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import attrs
 
 from personakit.checks import number_or_none
-from personakit.convert import Id, parse_json, structure
+from personakit.convert import Id, member, parse_json, structure, text_member
 from personakit.errors import (
     AuthenticationError,
     InsufficientCredits,
@@ -31,13 +31,7 @@ from personakit.models import (
     Stems,
     Track,
 )
-from personakit.providers.base import (
-    Reader,
-    Refusal,
-    Row,
-    member,
-    text_member,
-)
+from personakit.providers.base import Reader, Refusal, Row
 from personakit.receipt import JOB_ID_LIMIT, Ability
 from personakit.wire import Response
 

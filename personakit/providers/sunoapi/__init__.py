@@ -25,6 +25,7 @@ from personakit.models import (
     Track,
 )
 from personakit.providers.base import no_job, unsupported
+from personakit.providers.reports import Reports
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
 from personakit.providers.sunoapi.parse import (
@@ -84,6 +85,11 @@ class SunoApi:
     def abilities(self) -> frozenset[Ability]:
         """What it offers."""
         return self.preset.abilities
+
+    @property
+    def reports(self) -> Reports:
+        """How it reports to callback addresses."""
+        return self.preset.reports
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import attrs
 
-from personakit.convert import Id, parse_json
+from personakit.convert import Id, member, parse_json, text_member
 from personakit.errors import MalformedAnswer
 from personakit.models import (
     Credits,
@@ -24,7 +24,8 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import member, text_member, unsupported
+from personakit.providers.base import unsupported
+from personakit.providers.reports import Reports
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
 from personakit.providers.sunoapi.parse import (
@@ -88,6 +89,8 @@ class KieJobs:
             Ability.CREDITS,
         }
     )
+
+    reports: Reports = _PRESET.reports
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from personakit.checks import moment_or_none, number_or_none
-from personakit.convert import Id, parse_json, structure
+from personakit.convert import Id, member, parse_json, structure, text_member
 from personakit.errors import (
     MalformedAnswer,
     PersonaExists,
@@ -26,13 +26,7 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import (
-    Reader,
-    Refusal,
-    Row,
-    member,
-    text_member,
-)
+from personakit.providers.base import Reader, Refusal, Row
 from personakit.providers.sunoapi.presets import ERRORS_PERSONA, READ_ERRORS, Preset
 from personakit.receipt import JOB_ID_LIMIT
 from personakit.wire import Response

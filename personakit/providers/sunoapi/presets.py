@@ -19,6 +19,7 @@ from personakit.errors import (
     ServiceUnavailable,
 )
 from personakit.providers.base import Row
+from personakit.providers.reports import KIE_REPORTS, SUNOAPI_REPORTS, Reports
 from personakit.receipt import Ability
 
 MAINTENANCE_PAUSE = 60.0
@@ -87,6 +88,7 @@ class Preset:
         window: Its rule for vocal windows beyond "end after start", None for none.
         longest_title: Characters.
         link_life: How long the links of a track are kept.
+        reports: How it reports to callback addresses, and signs that.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Preset:
     window: WindowRule | None
     longest_title: int
     link_life: timedelta
+    reports: Reports = SUNOAPI_REPORTS
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -152,5 +155,6 @@ KIE = Preset(
     window=WindowRule(10, 30, 0.01, "kie.ai, Generate persona"),
     longest_title=100,  # [docs] 80 on generate, up to 100 elsewhere
     link_life=timedelta(hours=24),  # inferred; files themselves 14 days [docs]
+    reports=KIE_REPORTS,
 )
 """kie.ai, by the older form of its paths."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import attrs
 
-from personakit.convert import Id, structure
+from personakit.convert import Id, member, structure, text_member
 from personakit.errors import (
     ContentRefused,
     JobFailed,
@@ -17,7 +17,7 @@ from personakit.errors import (
     PersonaKitError,
 )
 from personakit.models import JobState, Result, Snapshot, Stems, Track
-from personakit.providers.base import CODE_LIMIT, member, shorten, text_member
+from personakit.providers.base import CODE_LIMIT, shorten
 from personakit.providers.sunoapi.parse import (
     add_life,
     open_envelope,
