@@ -6,6 +6,7 @@ async with PersonaKit("evolink") as kit:
     path = await kit.download(tracks[0], "out/")
 """
 
+from personakit.callbacks import Callbacks
 from personakit.client import PersonaKit
 from personakit.errors import (
     AuthenticationError,
@@ -13,6 +14,7 @@ from personakit.errors import (
     InsufficientCredits,
     InvalidRequest,
     JobFailed,
+    JournalError,
     MalformedAnswer,
     NotFound,
     OutcomeUnknown,
@@ -52,6 +54,7 @@ __all__ = [
     "Ability",
     "AudioFile",
     "AuthenticationError",
+    "Callbacks",
     "ContentRefused",
     "CoverRequest",
     "Credits",
@@ -61,6 +64,7 @@ __all__ = [
     "Job",
     "JobFailed",
     "JobState",
+    "JournalError",
     "MalformedAnswer",
     "MashupRequest",
     "MusicRequest",

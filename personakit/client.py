@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
-from collections.abc import AsyncGenerator
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 import aiohttp
 import attrs
-from yarl import URL
 
+from personakit.callbacks import Callbacks, make_callbacks
 from personakit.convert import parse_token
 from personakit.download import save_track
-from personakit.errors import AuthenticationError, refuse
+from personakit.errors import refuse
 from personakit.job import Job
-from personakit.journal import Journal
-from personakit.journal.memory import MemoryJournal
-from personakit.models import Credits, Listed, Result, Snapshot, Track, TrackRef
+from personakit.journal import Entry, Journal, open_journal
+from personakit.models import Listed, Result, Snapshot, Track
 from personakit.operations import Operations
 from personakit.pace import Pace
 from personakit.perloop import PerLoop
 from personakit.poller import Poller
 from personakit.providers import find_provider
 from personakit.providers.base import Provider
+from personakit.readings import Readings
 from personakit.receipt import Ability, Receipt
+from personakit.recovery import Recovery
+from personakit.registry import Registry
 from personakit.requests import JobRequest
+from personakit.settings import find_base_url, find_key
+from personakit.submits import submit
 from personakit.transport import Transport, check_base_url, is_loopback
 from personakit.workflows import (
     Engine,
-    ask,
     check_ability,
     check_timeout,
     deadline_in,
-    submit,
 )
 
 T = TypeVar("T")
 
-_KEY = re.compile(r"[!-~]+")
-
 DEFAULT_TIMEOUT = 900.0
 """Seconds for one call from its submit to its result. Songs take one to five minutes;
 what is not done by then runs on, and its receipt finds it."""
-ASK_TIMEOUT = 60.0
-"""Seconds for reading something at once, repetitions included."""
 
 
-class PersonaKit(Operations):
+class PersonaKit(Operations, Readings, Recovery):
     """One service, spoken to with one key.
 
     Make one and keep it: it may be used from any number of tasks, and from several
@@ -67,13 +62,17 @@ class PersonaKit(Operations):
             it must be given. Must be https, except on this machine.
         files_url: Address that takes uploads, where that is another one; None for the
             service's own, unless `base_url` is given: then uploads need it too.
-        callback_url: Where the service shall report on the way; it only speeds things
-            up, and is never needed. None for nowhere.
+        callback_url: Where the service shall report on the way, None for nowhere. To
+            have this client heed the reports, call `callbacks` instead.
         session: An `aiohttp.ClientSession` of the caller, borrowed and never closed;
             for a proxy, say, or TLS settings; its loop is then the only one that can
             be used. None to make our own, which heed no proxy variables. Paid
             requests on a borrowed session may meet an idle connection that breaks
             after they were sent, which makes their outcome unknown more often.
+        journal: The path of an SQLite file in which every submit is written down before
+            it is sent, so that nothing is lost or paid twice should the program die;
+            or a `personakit.journal.Journal`. None keeps it in memory. One file serves
+            several processes, and one account of each service.
         timeout: Seconds that a call may take from submit to result, ``math.inf`` for
             no limit.
         pace: How often to look at a job; None for the usual.
@@ -92,20 +91,22 @@ class PersonaKit(Operations):
         files_url: str | None = None,
         callback_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         pace: Pace | None = None,
     ) -> None:
         self._provider = find_provider(provider)
-        self._base_url = _find_base_url(self._provider, base_url)
+        self._base_url = find_base_url(self._provider, base_url)
         files = files_url if base_url or files_url else self._provider.files_url
         self._files_url = None if files is None else check_base_url(files, "files_url")
         self._callback_url = callback_url
-        self._key = _find_key(api_key, self._provider.key_variable)
+        self._key = find_key(api_key, self._provider.key_variable)
         self._session = session
         self._timeout = check_timeout(timeout)
         self._pace = pace or Pace()
-        self._journal: Journal = MemoryJournal()
-        self._engines = PerLoop(self._open_engine, Engine.aclose)
+        self._callbacks: Callbacks | None = None
+        self._journal = open_journal(journal)
+        self._engines = PerLoop(self._open_engine, self._close_engine)
 
     def _open_engine(self) -> Engine:
         return Engine(
@@ -115,8 +116,55 @@ class PersonaKit(Operations):
             ),
             poller=Poller(self._pace),
             journal=self._journal,
-            callback_url=self._callback_url,
+            address=self._find_address,
         )
+
+    async def _close_engine(self, engine: Engine) -> None:
+        await engine.aclose()
+        if not self._engines:
+            await self._journal.aclose()
+
+    def _find_address(self, receipt: Receipt) -> str | None:
+        if self._callbacks is None:
+            return self._callback_url
+        return self._callbacks.address(receipt)
+
+    def callbacks(
+        self,
+        *,
+        public_url: str,
+        secret: str | Sequence[str],
+        service_secret: str | None = None,
+    ) -> Callbacks:
+        """Have the service report on every further job, and return the receiving end.
+
+        Reports make waiting cheaper and results quicker, and tell of jobs whose submit
+        lost its answer. They are never needed: without them jobs are read as before.
+
+        Args:
+            public_url: Where the service finds the route of the receiving end, https.
+            secret: Of at least 16 characters; signs the addresses. Several to change
+                it: the first signs, all are accepted. Processes that share the route
+                share the secret.
+            service_secret: What the service signs its reports with: MusicMint's
+                ``signing_secret``, kie's ``webhookHmacKey``. None not to check that.
+
+        Raises:
+            InvalidRequest: an address or a secret cannot be used.
+        """
+        self._callbacks = make_callbacks(
+            self._provider,
+            public_url=public_url,
+            secret=secret,
+            service_secret=service_secret,
+            here=self._here,
+            wake=self._wake,
+        )
+        return self._callbacks
+
+    def _wake(self, job_id: str) -> None:
+        for loop, engine in self._engines.items():
+            loop.call_soon_threadsafe(engine.poller.wake, job_id)
 
     def __repr__(self) -> str:
         return f"<PersonaKit {self._provider.name} at {self._base_url}>"
@@ -132,6 +180,9 @@ class PersonaKit(Operations):
     ) -> None:
         await self.aclose()
 
+    async def _here(self) -> Engine:
+        return await self._engines.here()
+
     async def aclose(self) -> None:
         """Close what the running loop has opened; a later call opens it anew.
 
@@ -143,6 +194,11 @@ class PersonaKit(Operations):
     def provider(self) -> str:
         """Name of the service."""
         return self._provider.name
+
+    @property
+    def personas(self) -> Registry:
+        """The personas that the journal knows of this service."""
+        return Registry(self._here)
 
     def can(self, ability: Ability) -> bool:
         """Tell whether the service offers something."""
@@ -214,15 +270,6 @@ class PersonaKit(Operations):
             raise refuse("of", f"must fit a job for {receipt.kind}", "Pass its request")
         return self._attach(receipt)
 
-    async def resume(self) -> AsyncGenerator[Job[Result]]:
-        """Yield every job of this client that has not been seen to end.
-
-        That includes those whose caller was cancelled before it got its `Job`.
-        """
-        for receipt, _ in await self._journal.unfinished():
-            if receipt.job_id is not None:
-                yield self._attach(receipt)
-
     async def download(
         self,
         track: Track,
@@ -252,7 +299,7 @@ class PersonaKit(Operations):
             MalformedAnswer: what came is no audio.
             ServiceUnavailable: the media host gave no whole answer in time.
         """
-        engine = await self._engines.here()
+        engine = await self._here()
         return await save_track(
             engine.transport,
             track,
@@ -261,84 +308,10 @@ class PersonaKit(Operations):
             loopback=is_loopback(self._base_url),
         )
 
-    async def credits(self, *, timeout: float = ASK_TIMEOUT) -> Credits:
-        """Read the balance; costs nothing, and is a good check of the key.
-
-        Args:
-            timeout: Seconds, repetitions included.
-
-        Raises:
-            Unsupported: the service does not tell.
-            AuthenticationError: the key is wrong.
-            ServiceUnavailable: no answer in time.
-        """
-        engine, deadline = await self._engines.here(), deadline_in(timeout)
-        build = self._provider.build_credits
-        return await ask(engine, Ability.CREDITS, build, deadline=deadline)
-
-    async def track(
-        self, track: Track | TrackRef, *, timeout: float = ASK_TIMEOUT
-    ) -> Track:
-        """Read a track again by its id, with links that are fresh.
-
-        Args:
-            track: The track, or its ids.
-            timeout: Seconds, repetitions included.
-
-        Raises:
-            Unsupported: the service does not tell; await the track's job again.
-            NotFound: there is no such track, or it has expired.
-        """
-        engine, deadline = await self._engines.here(), deadline_in(timeout)
-        told = await ask(
-            engine,
-            Ability.TRACK,
-            lambda: self._provider.build_track(track.track_id),
-            deadline=deadline,
-        )
-        return attrs.evolve(told, job_id=track.job_id)
-
-    async def jobs(
-        self, *, timeout: float = ASK_TIMEOUT
-    ) -> AsyncGenerator[Job[Result]]:
-        """Yield the account's jobs as the service lists them, newest first.
-
-        Their snapshots tell the state alone; await a job for its result. Jobs come in
-        pages, which are read one by one as they are needed.
-
-        Args:
-            timeout: Seconds for one page, repetitions included.
-
-        Raises:
-            Unsupported: the service has no such list.
-        """
-        engine, seen = await self._engines.here(), set[str]()
-        pages = itertools.count(1)
-        while True:
-            lines = await ask(
-                engine,
-                Ability.JOBS,
-                partial(self._provider.build_jobs, next(pages)),
-                deadline=deadline_in(timeout),
-            )
-            # New jobs push old ones to the next page, where they come up again.
-            fresh = [line for line in lines if line.snapshot.job_id not in seen]
-            if not fresh:
-                return
-            for line in fresh:
-                seen.add(line.snapshot.job_id)
-                yield self._adopt(line)
-
     async def _submit(self, request: JobRequest[T], deadline: float) -> Job[T]:
-        engine = await self._engines.here()
+        engine = await self._here()
         receipt, snapshot = await submit(engine, request, deadline=deadline)
-        return Job(
-            receipt,
-            here=self._engines.here,
-            timeout=self._timeout,
-            request=request,
-            snapshot=snapshot,
-        )
+        return self._job(receipt, snapshot, request)
 
     def _attach(self, receipt: Receipt) -> Job[Result]:
         if receipt.provider != self._provider.name:
@@ -351,44 +324,29 @@ class PersonaKit(Operations):
             raise refuse(
                 "receipt",
                 "must name a job, and this one's outcome is unknown",
-                "Look the job up with the service before paying again",
+                "Call kit.reconcile(receipt) before paying again",
             )
         return self._job(receipt, self._provider.recall(receipt))
 
-    def _adopt(self, line: Listed) -> Job[Result]:
+    def _take_up(self, entry: Entry) -> Job[Result]:
+        snapshot = entry.snapshot or self._provider.recall(entry.receipt)
+        return self._job(entry.receipt, snapshot, entry.request)
+
+    def _take_listed(self, line: Listed) -> Job[Result]:
         receipt = Receipt(self.provider, line.kind, job_id=line.snapshot.job_id)
         receipt = attrs.evolve(receipt, at=line.created_at or receipt.at)
         return self._job(receipt, line.snapshot)
 
-    def _job(self, receipt: Receipt, snapshot: Snapshot[Result] | None) -> Job[Result]:
+    def _job(
+        self,
+        receipt: Receipt,
+        snapshot: Snapshot[Any] | None,
+        request: JobRequest[Any] | None = None,
+    ) -> Job[Any]:
         return Job(
             receipt,
-            here=self._engines.here,
+            here=self._here,
             timeout=self._timeout,
+            request=request,
             snapshot=snapshot,
         )
-
-
-def _find_base_url(provider: Provider, given: str | None) -> URL:
-    if given is None and provider.base_url is None:
-        raise refuse(
-            "base_url",
-            f"must be given, since {provider.name} publishes none",
-            "Pass the address that the service gave you",
-        )
-    return check_base_url(provider.base_url or "" if given is None else given)
-
-
-def _find_key(given: str | None, variable: str) -> str:
-    key = os.environ.get(variable, "") if given is None else given
-    if not key:
-        raise AuthenticationError(
-            f"There is no API key. Pass api_key, or set {variable}."
-        )
-    if not _KEY.fullmatch(key):
-        raise refuse(
-            "api_key",
-            "must be printable ASCII without spaces",
-            "Copy it again from the service's dashboard",
-        )
-    return key

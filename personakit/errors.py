@@ -15,7 +15,8 @@
     ├── OutcomeUnknown           a paid request was sent and its answer is lost
     ├── JobFailed                the service ended the job without a result
     │   └── ContentRefused       ... because of what was asked for
-    └── WaitTimeout              the deadline came first; the job runs on
+    ├── WaitTimeout              the deadline came first; the job runs on
+    └── JournalError             the journal cannot be used, so nothing was sent
 
 Every error says whether it cost something (``charged``), whether the same call
 may be made again without paying twice (``retry_safe``), and carries the receipt
@@ -184,6 +185,14 @@ class WaitTimeout(PersonaKitError):
 
     charged: Charged = "yes"
     unknown_state: str | None = None
+
+
+@attrs.define(slots=False, eq=False)
+class JournalError(PersonaKitError):
+    """The journal cannot be read or written.
+
+    Without a durable record of what is about to be paid for nothing is sent.
+    """
 
 
 def refuse(

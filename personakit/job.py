@@ -10,11 +10,18 @@ from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
-from personakit.journal import Mark
+from personakit.errors import JournalError
 from personakit.models import Result, Snapshot
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest
-from personakit.workflows import Engine, check_ability, deadline_in, follow, time_out
+from personakit.workflows import (
+    Engine,
+    check_ability,
+    conclude,
+    deadline_in,
+    follow,
+    time_out,
+)
 
 T = TypeVar("T")
 
@@ -49,7 +56,8 @@ class Job(Generic[T]):
         self._timeout = timeout
         self._request = request
         self._snapshot = snapshot and self._complete(snapshot)
-        self._is_unseen = snapshot is not None and snapshot.is_settled
+        self._is_recalled = False
+        self._is_closed = False
 
     def __repr__(self) -> str:
         state = self._snapshot.state if self._snapshot else "not read yet"
@@ -128,27 +136,42 @@ class Job(Generic[T]):
             PersonaKitError: the job can no longer be read. That it failed is no
                 error here, but a final snapshot with its ``failure``.
         """
+        engine = await self._here()
+        await self._recall(engine)
         latest = self._snapshot
         if latest is not None and latest.is_settled:
-            await self._close()
+            await self._close(engine, latest)
             yield cast("Snapshot[T]", latest)
             return
         if latest is not None and latest.state.is_final:
             latest = None  # a line of a list, which tells the state but no result
-        snapshots = follow(
-            await self._here(), self._receipt, latest=latest, every=every
-        )
+        snapshots = follow(engine, self._receipt, latest=latest, every=every)
         async with aclosing(snapshots):
             async for snapshot in snapshots:
-                self._snapshot = self._complete(snapshot)
-                yield cast("Snapshot[T]", self._snapshot)
+                self._snapshot = now = self._complete(snapshot)
+                if now.is_settled:
+                    await self._close(engine, now)
+                yield cast("Snapshot[T]", now)
 
-    async def _close(self) -> None:
-        """Write down once that a job which was over from the start has been seen."""
-        if self._is_unseen:
-            engine = await self._here()
-            await engine.journal.record(self._receipt, Mark.CLOSED)
-            self._is_unseen = False
+    async def _recall(self, engine: Engine) -> None:
+        """Ask the journal once for what a receipt does not tell."""
+        if self._request is not None or self._is_recalled:
+            return
+        self._is_recalled = True
+        try:
+            entry = await engine.journal.find(self._receipt.key)
+        except JournalError:
+            return  # the service tells all that matters
+        if entry is not None:
+            self._request = cast("JobRequest[T] | None", entry.request)
+        if self._snapshot is not None:
+            self._snapshot = self._complete(self._snapshot)
+
+    async def _close(self, engine: Engine, final: Snapshot[Result]) -> None:
+        """Write down once that the end of the job has been seen."""
+        if not self._is_closed:
+            self._is_closed = True
+            await conclude(engine, self._receipt, final)
 
     def _complete(self, snapshot: Snapshot[Result]) -> Snapshot[Result]:
         """Add to a reading what only the caller's side knows."""

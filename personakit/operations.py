@@ -7,11 +7,11 @@ import logging
 from abc import ABC, abstractmethod
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeAlias, TypeVar, Unpack
 
 import attrs
 
-from personakit.errors import PersonaKitError, refuse
+from personakit.errors import PersonaExists, PersonaKitError, refuse
 from personakit.models import (
     Persona,
     Stems,
@@ -20,6 +20,7 @@ from personakit.models import (
     VocalWindow,
 )
 from personakit.receipt import Ability
+from personakit.registry import Registry
 from personakit.requests import (
     AudioFile,
     CoverRequest,
@@ -36,6 +37,8 @@ from personakit.requests import (
 )
 
 T = TypeVar("T")
+
+IfExists: TypeAlias = Literal["raise", "return"]
 
 FILE_LIMIT = 100 * 1024 * 1024
 """Bytes of a file to upload, the most that kie recommends (documented)."""
@@ -89,6 +92,11 @@ class Operations(ABC):
     def provider(self) -> str:
         """Name of the service."""
 
+    @property
+    @abstractmethod
+    def personas(self) -> Registry:
+        """The personas that are known of this service."""
+
     @abstractmethod
     def can(self, ability: Ability) -> bool:
         """Tell whether the service offers something."""
@@ -117,6 +125,7 @@ class Operations(ABC):
         description: str,
         window: VocalWindow | None = None,
         style: str | None = None,
+        if_exists: IfExists = "raise",
         timeout: float | None = None,
     ) -> Persona:
         """Make a reusable voice from a finished track, and wait for it.
@@ -129,17 +138,31 @@ class Operations(ABC):
             window: The part to learn from, None for the service's choice. On Evolink,
                 sunoapi.org and kie 10 to 30 s long; MusicMint takes none.
             style: A style label, None for none; MusicMint takes none.
+            if_exists: What to do where the track is a persona already: ``"raise"``, or
+                ``"return"`` the one that `personas` knows, without paying where that
+                is known beforehand.
             timeout: Seconds for all of it, None for the client's own.
 
         Raises:
-            PersonaExists: the track is a persona already, where the service says so.
+            PersonaExists: the track is a persona already, where the service says so,
+                and it is not known which, or not wanted.
 
         Source: the persona pages of Evolink, the sunoapi family and MusicMint.
         """
         request = PersonaRequest(
             source, name=name, description=description, window=window, style=style
         )
-        return await self.run(request, deadline=self.deadline_in(timeout))
+        deadline = self.deadline_in(timeout)
+        if if_exists == "raise":
+            return await self.run(request, deadline=deadline)
+        if (known := await self.personas.of(source)) is not None:
+            return known
+        try:
+            return await self.run(request, deadline=deadline)
+        except PersonaExists as error:
+            if error.persona_id is None:
+                raise
+            return request.complete(Persona(error.persona_id, self.provider))
 
     async def generate(
         self, *, timeout: float | None = None, **song: Unpack[SongFields]

@@ -22,12 +22,14 @@ class Sighting:
         estimate: The service's guess of the whole job in seconds, None for none.
         failures: Readings in a row that brought nothing.
         retry_after: Seconds that the service asked to wait, None when it did not.
+        is_reported: True where the service is likely to report changes by itself.
     """
 
     age: float
     estimate: float | None = None
     failures: int = 0
     retry_after: float | None = None
+    is_reported: bool = False
 
 
 @attrs.frozen
@@ -40,12 +42,16 @@ class Pace:
             more.
         share: Pause as a share of the job's age.
         untold: Seconds assumed for a job whose service makes no estimate.
+        reported: How many times longer to wait where the service reports changes.
+        longest_reported: Seconds between two looks at the most there.
     """
 
     shortest: float = 1.0
     longest: float = 10.0
     share: float = 0.12
     untold: float = 15.0
+    reported: float = 20.0
+    longest_reported: float = 60.0
 
     def pause(self, sighting: Sighting) -> float:
         """Return the seconds to wait before the next look."""
@@ -55,6 +61,8 @@ class Pace:
             doublings = min(sighting.failures - 1, _DOUBLINGS)
             return min(self.shortest * 2.0**doublings, self.longest)
         estimate = sighting.estimate or self.untold
-        until_half = estimate / 2 - sighting.age
         usual = min(max(sighting.age * self.share, self.shortest), self.longest)
-        return max(until_half, usual)
+        if sighting.is_reported:
+            rare = min(usual * self.reported, self.longest_reported)
+            return max(estimate - sighting.age, rare)
+        return max(estimate / 2 - sighting.age, usual)

@@ -34,6 +34,13 @@ class PerLoop(Generic[T]):
             asyncio.AbstractEventLoop, tuple[AsyncGenerator[T, None], T]
         ] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._lives)
+
+    def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
+        """Return the loops that are served, each with its value."""
+        return [(loop, value) for loop, (_, value) in self._lives.items()]
+
     async def here(self) -> T:
         """Return the value of the running loop."""
         loop = asyncio.get_running_loop()

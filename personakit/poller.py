@@ -31,6 +31,9 @@ EARLY_PATIENCE = 30.0
 READINGS_AT_ONCE = 64
 """Readings under way at the same time; due ones beyond that wait their turn."""
 
+TRUST = 600.0
+"""Seconds after a report for which further ones are expected."""
+
 _log = logging.getLogger("personakit")
 
 
@@ -51,6 +54,11 @@ class Watch:
         failing_since: Loop time of the first of these.
         missing_since: Loop time since which every reading says that there is no such
             job; infinite while none does.
+        due: Loop time of the next reading; older entries of the heap do not count.
+        looked_at: Loop time at which the last reading began.
+        expects_reports: True where the service was asked to report on the job.
+        is_reported: True once a report on it came.
+        is_woken: True when one came since the last reading began.
     """
 
     job_id: str
@@ -64,6 +72,11 @@ class Watch:
     failures: int = 0
     failing_since: float = 0.0
     missing_since: float = math.inf
+    due: float = 0.0
+    looked_at: float = -math.inf
+    expects_reports: bool = False
+    is_reported: bool = False
+    is_woken: bool = False
 
     def tell(self) -> None:
         """Wake everyone who waits for a change."""
@@ -87,6 +100,7 @@ class Poller:
         self._timer: asyncio.TimerHandle | None = None
         self._readings: set[asyncio.Task[None]] = set()
         self._strange_states: set[str] = set()
+        self._trusted_until = -math.inf
 
     async def follow(
         self,
@@ -96,6 +110,7 @@ class Poller:
         latest: Snapshot[Result] | None,
         age: float,
         every: float = 0.0,
+        expects_reports: bool = False,
     ) -> AsyncGenerator[Snapshot[Result], None]:
         """Yield the job's snapshot now and at each change, up to the final one.
 
@@ -107,12 +122,15 @@ class Poller:
             latest: The last known reading; None looks at once.
             age: Seconds since it was submitted.
             every: Least seconds between two of the snapshots yielded.
+            expects_reports: True where the service was asked to report: as long as
+                reports on any job arrive, this one is looked at rarely.
 
         Raises:
             PersonaKitError: what makes any further reading pointless.
         """
         seen: Snapshot[Result] | None = None
         with self._attend(job_id, read, latest, age) as watch:
+            watch.expects_reports = expects_reports
             while True:
                 if watch.error is not None:
                     raise watch.error
@@ -125,6 +143,17 @@ class Poller:
                 if seen.state.is_final:
                     return
                 await asyncio.sleep(every)
+
+    def wake(self, job_id: str) -> None:
+        """Look at a job soon: a report says that it has changed."""
+        now = self._loop.time()
+        self._trusted_until = now + TRUST
+        watch = self._watches.get(job_id)
+        if watch is None:
+            return
+        watch.is_reported = watch.is_woken = True
+        if watch.reading is None or watch.reading.done():
+            self._set_due(watch, max(now, watch.looked_at + self._pace.shortest))
 
     @contextmanager
     def _attend(
@@ -158,16 +187,24 @@ class Poller:
         self, watch: Watch, *, retry_after: float | None = None, at_once: bool = False
     ) -> None:
         now = self._loop.time()
-        pause = 0.0
-        if not at_once:
-            sighting = Sighting(
-                age=now - watch.born,
-                estimate=watch.snapshot.estimated_time if watch.snapshot else None,
-                failures=watch.failures,
-                retry_after=retry_after,
-            )
-            pause = self._pace.pause(sighting)
-        heapq.heappush(self._due, (now + pause, next(self._order), watch))
+        if at_once:
+            self._set_due(watch, now)
+            return
+        if watch.is_woken:  # while it was being read, perhaps too early
+            self._set_due(watch, now + self._pace.shortest)
+            return
+        sighting = Sighting(
+            age=now - watch.born,
+            estimate=watch.snapshot.estimated_time if watch.snapshot else None,
+            failures=watch.failures,
+            retry_after=retry_after,
+            is_reported=watch.expects_reports and now < self._trusted_until,
+        )
+        self._set_due(watch, now + self._pace.pause(sighting))
+
+    def _set_due(self, watch: Watch, due: float) -> None:
+        watch.due = due
+        heapq.heappush(self._due, (due, next(self._order), watch))
         self._arm()
 
     def _arm(self) -> None:
@@ -192,12 +229,13 @@ class Poller:
             and self._due[0][0] <= now
             and len(self._readings) < READINGS_AT_ONCE
         ):
-            _, _, watch = heapq.heappop(self._due)
-            if self._watches.get(watch.job_id) is watch:
-                self._start(watch)
+            due, _, watch = heapq.heappop(self._due)
+            if self._watches.get(watch.job_id) is watch and due == watch.due:
+                self._start(watch, now)
         self._arm()
 
-    def _start(self, watch: Watch) -> None:
+    def _start(self, watch: Watch, now: float) -> None:
+        watch.looked_at, watch.due, watch.is_woken = now, math.inf, False
         watch.reading = self._loop.create_task(self._look(watch))
         self._readings.add(watch.reading)
         watch.reading.add_done_callback(self._free_place)
@@ -224,6 +262,8 @@ class Poller:
         self._note_strange_state(snapshot)
         if snapshot.state.is_final:
             del self._watches[watch.job_id]
+            if watch.expects_reports and not watch.is_reported:
+                self._trusted_until = -math.inf  # it ended, and nobody said so
         if snapshot != before:
             watch.snapshot = snapshot
             watch.tell()

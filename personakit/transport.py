@@ -187,7 +187,11 @@ class Transport:
             request.method,
             URL(self._address(request) + request.path),
             data=_as_payload(request.body),
-            headers={**self._headers, "Content-Type": request.content_type},
+            headers={
+                **self._headers,
+                "Content-Type": request.content_type,
+                **dict(request.headers),
+            },
             timeout=_limits(min(within, CONNECT_TIMEOUT + request.timeout)),
             allow_redirects=False,
             raise_for_status=False,

@@ -1,7 +1,8 @@
-"""How a call flows: intent to the journal, one POST, readings until the end.
+"""What the calls of a client share in one event loop, and how they read.
 
-``client → workflows → dialect builds a Call → retry → transport → the Call's parser
-decides → journal → poller → result``. Each step is a plain function over an `Engine`.
+A call flows ``client → submits → dialect builds a Call → retry → transport → the Call's
+parser decides → journal → poller → result``. Each step is a plain function over an
+`Engine`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from typing import Any, TypeVar
 import attrs
 
 from personakit.checks import number_or_none
-from personakit.errors import OutcomeUnknown, PersonaKitError, WaitTimeout, refuse
-from personakit.journal import Journal, Mark
-from personakit.models import Result, Snapshot
+from personakit.errors import (
+    JournalError,
+    OutcomeUnknown,
+    PersonaKitError,
+    WaitTimeout,
+    refuse,
+)
+from personakit.journal import Entry, Journal, Mark
+from personakit.models import Persona, Result, Snapshot
 from personakit.poller import Poller
 from personakit.providers.base import Provider, unsupported
 from personakit.receipt import Ability, Receipt
-from personakit.requests import JobRequest
 from personakit.retry import attempt_call, repeat
 from personakit.transport import Transport
 from personakit.wire import Call
@@ -36,6 +42,10 @@ GRACE = 5.0
 _log = logging.getLogger("personakit")
 
 
+def _nowhere(_: Receipt) -> None:
+    """Be the address of clients that want no reports."""
+
+
 @attrs.frozen
 class Engine:
     """What the calls of one client need in one event loop.
@@ -45,7 +55,7 @@ class Engine:
         transport: Sends.
         poller: Reads until the end.
         journal: Remembers; shared by all loops of the client.
-        callback_url: Where the service shall report, None for nowhere.
+        address: Where the service shall report on a submit, None for nowhere.
         sendings: Paid requests under way. They belong to the client: a caller who is
             cancelled stops waiting, but does not tear the request.
     """
@@ -54,7 +64,7 @@ class Engine:
     transport: Transport
     poller: Poller
     journal: Journal
-    callback_url: str | None = None
+    address: Callable[[Receipt], str | None] = _nowhere
     sendings: set[asyncio.Task[Any]] = attrs.field(
         factory=set[asyncio.Task[Any]], init=False
     )
@@ -150,57 +160,6 @@ def check_ability(provider: Provider, ability: Ability) -> None:
         raise unsupported(provider.name, ability)
 
 
-async def submit(
-    engine: Engine, request: JobRequest[Any], *, deadline: float
-) -> tuple[Receipt, Snapshot[Result]]:
-    """Start a job: exactly one paid request that counts.
-
-    Args:
-        engine: Of the running loop.
-        request: What is wanted.
-        deadline: Loop time up to which refusals may be answered by another attempt.
-
-    Returns:
-        The receipt with its job id, and the first snapshot; it is final where the
-        service answers with the result itself.
-
-    Raises:
-        InvalidRequest: a rule is broken; nothing was sent.
-        OutcomeUnknown: the answer to the paid request is lost.
-        PersonaKitError: the service refused, or was never reached.
-    """
-    check_ability(engine.provider, request.ability)
-    call = engine.provider.build_submit(request, callback_url=engine.callback_url)
-    receipt = Receipt(engine.provider.name, request.ability)
-
-    async def attempt(within: float) -> Snapshot[Result]:
-        return await engine.own(_send_paid(engine, call, receipt), receipt, within)
-
-    snapshot = await repeat(attempt, deadline=deadline)
-    return attrs.evolve(receipt, job_id=snapshot.job_id or None), snapshot
-
-
-async def _send_paid(
-    engine: Engine, call: Call[Snapshot[Result]], receipt: Receipt
-) -> Snapshot[Result]:
-    """Send once, and leave in the journal whatever came of it.
-
-    The caller's deadline does not tear it: what was paid for is worth its answer.
-    """
-    await engine.journal.record(receipt, Mark.SENDING)
-    try:
-        snapshot = await attempt_call(engine.transport, call, math.inf)
-    except PersonaKitError as error:
-        is_lost = isinstance(error, OutcomeUnknown)
-        await engine.journal.record(receipt, Mark.UNKNOWN if is_lost else Mark.CLOSED)
-        error.receipt = receipt
-        error.provider = engine.provider.name
-        raise
-    accepted = attrs.evolve(receipt, job_id=snapshot.job_id or None)
-    await engine.journal.record(accepted, Mark.ACCEPTED)
-    return snapshot
-
-
 async def follow(
     engine: Engine,
     receipt: Receipt,
@@ -208,7 +167,7 @@ async def follow(
     latest: Snapshot[Result] | None,
     every: float = 0.0,
 ) -> AsyncGenerator[Snapshot[Result], None]:
-    """Yield a job's snapshots up to the final one, and close its receipt then.
+    """Yield a job's snapshots up to the final one.
 
     Args:
         engine: Of the running loop.
@@ -228,12 +187,18 @@ async def follow(
         return await attempt_call(engine.transport, call, math.inf)
 
     age = max((datetime.now(UTC) - receipt.at).total_seconds(), 0.0)
-    snapshots = engine.poller.follow(job_id, read, latest=latest, age=age, every=every)
+    is_reported = receipt.kind in engine.provider.reports.kinds
+    snapshots = engine.poller.follow(
+        job_id,
+        read,
+        latest=latest,
+        age=age,
+        every=every,
+        expects_reports=is_reported and engine.address(receipt) is not None,
+    )
     try:
         async with aclosing(snapshots):
             async for snapshot in snapshots:
-                if snapshot.state.is_final:
-                    await engine.journal.record(receipt, Mark.CLOSED)
                 yield snapshot
     except PersonaKitError as error:
         # A copy for each who awaits the job: they share the poller's own.
@@ -244,6 +209,18 @@ async def follow(
             receipt=receipt,
             provider=engine.provider.name,
         ) from None
+
+
+async def conclude(
+    engine: Engine, receipt: Receipt, snapshot: Snapshot[Result]
+) -> None:
+    """Write down that the end of a job has been seen, and the persona that it made."""
+    try:
+        if isinstance(snapshot.result, Persona):
+            await engine.journal.remember(snapshot.result)
+        await engine.journal.record(Entry(receipt, Mark.CLOSED))
+    except JournalError as error:
+        _log.error("The end of job %s is not written down: %s", receipt.job_id, error)
 
 
 async def ask(

@@ -10,6 +10,7 @@ import pytest
 
 from personakit import PersonaKit, TrackRef
 from personakit.emulator import Emulator
+from personakit.providers.base import Provider
 
 
 def pytest_configure():
@@ -35,11 +36,13 @@ async def kit(emulator: Emulator) -> AsyncIterator[PersonaKit]:
         yield client
 
 
-def connect(emulator: Emulator, **options: object) -> PersonaKit:
+def connect(
+    emulator: Emulator, provider: str | Provider = "evolink", **options: object
+) -> PersonaKit:
     """Make a client of the emulated service."""
     address = emulator.url("evolink")
     options = {"api_key": emulator.api_key, "base_url": address, **options}
-    return PersonaKit("evolink", **options)
+    return PersonaKit(provider, **options)
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ PUBLIC = {
     "StemsRequest",
     "UploadRequest",
     "AuthenticationError",
+    "Callbacks",
+    "JournalError",
     "ContentRefused",
     "Credits",
     "InsufficientCredits",

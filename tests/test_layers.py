@@ -14,15 +14,24 @@ LAYERS = (
     # values
     {"version", "receipt", "errors", "checks", "models", "requests"},
     # language
-    {"wire", "convert"},
+    {"wire", "convert", "archive"},
     # dialects and other pure parts, no I/O
     {"providers", "pace", "journal"},
     # engines
     {"transport", "retry", "poller", "download", "perloop"},
     # workflows
-    {"workflows", "job", "operations"},
+    {
+        "workflows",
+        "submits",
+        "job",
+        "registry",
+        "operations",
+        "readings",
+        "recovery",
+        "callbacks",
+    },
     # surface
-    {"client"},
+    {"client", "settings"},
     # edge
     {"", "__main__", "cli", "demo"},
 )
@@ -39,6 +48,17 @@ SIDEWAYS = {
     ("download", "retry"),
     ("download", "transport"),
     ("job", "workflows"),
+    ("submits", "workflows"),
+    ("registry", "workflows"),
+    ("operations", "registry"),
+    ("readings", "job"),
+    ("readings", "workflows"),
+    ("recovery", "job"),
+    ("callbacks", "recovery"),
+    ("callbacks", "workflows"),
+    ("client", "settings"),
+    ("recovery", "submits"),
+    ("recovery", "workflows"),
     ("__main__", "cli"),
     ("cli", "demo"),
 }
@@ -46,9 +66,9 @@ ENGINES = 3
 # Engines know calls, not dialects: of layer 2 they may see only these.
 ENGINES_MAY_SEE = {"pace"}
 ALLOWED_OUTSIDE = {
-    "aiohttp": {"transport", "client", "emulator"},
+    "aiohttp": {"transport", "client", "callbacks", "emulator"},
     "backoff": {"retry"},
-    "cattrs": {"convert"},
+    "cattrs": {"convert", "archive"},
     "click": {"cli"},
     "rich": {"cli"},
 }

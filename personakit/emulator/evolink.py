@@ -1,8 +1,8 @@
 """Plays Evolink: its paths, the shapes of its answers and the texts of its errors.
 
-Left out: a wanted duration is checked but every song has its own, and idempotency keys
-do not exist here (no page documents them). The list of tasks and the read of many are
-those of the vendor's own clients (inferred).
+Left out: a wanted duration is checked, but every song has its own. The list of tasks,
+the read of many, and idempotency keys where they are switched on, are those of the
+vendor's own clients (inferred).
 
 Source: the Suno persona page of the Evolink API manual (the specification), and its
 pages on music generation, task details, error codes and credits (documented).
@@ -102,12 +102,20 @@ class Evolink:
     """
 
     def __init__(
-        self, state: State, *, api_key: str, song_shape: SongShape, outbox: Outbox
+        self,
+        state: State,
+        *,
+        api_key: str,
+        song_shape: SongShape,
+        outbox: Outbox,
+        replay_keys: bool = False,
     ) -> None:
         self._state = state
         self._outbox = outbox
         self._api_key = api_key
         self._song_shape = song_shape
+        self._replay_keys = replay_keys
+        self._keys: dict[str, tuple[bytes, Task]] = {}
         self._request_numbers = itertools.count(1)
         self.routes: tuple[Route, ...] = (
             Route(
@@ -183,17 +191,33 @@ class Evolink:
         return guarded
 
     def _submit(self, query: Query) -> Answer:
+        key = query.headers.get("Idempotency-Key") if self._replay_keys else None
+        if key in self._keys:
+            return self._repeat(query, *self._keys[key])
         body = read_body(query.body)
         order = self._persona if body.get("model") == PERSONA_MODEL else self._music
         task = order(body, query.task_error)
         if url := body.get("callback_url"):
             self._plan_callbacks(task, str(url), query.base)
+        if key is not None:
+            self._keys[key] = (query.body, task)
+        return self._answer(self._accepted(task, query.base))
+
+    def _repeat(self, query: Query, body: bytes, task: Task) -> Answer:
+        """The same task again, without another charge (inferred)."""
+        if query.body != body:
+            raise Refusal(None, status=HTTPStatus.CONFLICT, code="idempotency_conflict")
+        answer = self._answer(self._accepted(task, query.base))
+        headers = {**answer.headers, "Idempotency-Replayed": "true"}
+        return attrs.evolve(answer, headers=headers)
+
+    def _accepted(self, task: Task, base: str) -> dict[str, object]:
         usage = {
             "billing_rule": "per_call",
             "credits_reserved": task.price,
             "user_group": "default",
         }
-        return self._answer({**self._task(task, query.base), "usage": usage})
+        return {**self._task(task, base), "usage": usage}
 
     def _plan_callbacks(self, task: Task, url: str, base: str) -> None:
         """Stages text, first and complete, unsigned; the body is that of a reading."""

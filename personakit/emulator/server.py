@@ -67,6 +67,7 @@ class Emulator:
             host and port of the address that a caller gave; path and query are kept.
             None sends none.
         signing_secret: Signs the callbacks of kie and MusicMint.
+        replay_keys: Whether Evolink heeds ``Idempotency-Key``, as its own client says.
 
     Attributes:
         api_key: The one key that is accepted.
@@ -91,6 +92,7 @@ class Emulator:
         poll_verbs: Collection[str] = ("GET", "POST"),
         callbacks_to: str | None = None,
         signing_secret: str = "emulator-secret",  # noqa: S107 - none that matters
+        replay_keys: bool = False,
     ) -> None:
         self.api_key = api_key
         self._host = host
@@ -111,6 +113,7 @@ class Emulator:
             persona_again=persona_again,
             poll_verbs=poll_verbs,
             signing_secret=signing_secret,
+            replay_keys=replay_keys,
         )
         self._played = open_services(self._clock, self._account, self._outbox, options)
         self._script = Script()

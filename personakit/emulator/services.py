@@ -30,6 +30,7 @@ class Options:
     persona_again: PersonaAgain | None
     poll_verbs: Collection[str]
     signing_secret: str
+    replay_keys: bool
 
 
 @attrs.frozen
@@ -58,7 +59,11 @@ def open_services(
     # Older than the other services, and so is its seed.
     state = State(clock, account, seed=options.seed)
     evolink = Evolink(
-        state, api_key=options.api_key, song_shape=options.song_shape, outbox=outbox
+        state,
+        api_key=options.api_key,
+        song_shape=options.song_shape,
+        outbox=outbox,
+        replay_keys=options.replay_keys,
     )
     played = {"evolink": Played(evolink, state, "suno-v5-beta")}
     for profile in PROFILES:

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Protocol
+import os
 
-from personakit.receipt import Receipt
+from personakit.journal.entry import Entry, Journal, Mark
+from personakit.journal.memory import MemoryJournal
+from personakit.journal.sqlite import SqliteJournal
 
-
-class Mark(StrEnum):
-    """How far a submit has come."""
-
-    SENDING = "sending"
-    """It may be on its way. Written before the first byte; found after a crash, it
-    means that the outcome is unknown."""
-    ACCEPTED = "accepted"
-    """The service gave it a job id."""
-    UNKNOWN = "unknown"
-    """It was sent, and its answer is lost."""
-    CLOSED = "closed"
-    """Nothing is left to find: it was refused, never sent, or its job has ended."""
+__all__ = ["Entry", "Journal", "Mark", "MemoryJournal", "SqliteJournal", "open_journal"]
 
 
-class Journal(Protocol):
-    """Where receipts are kept."""
+def open_journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
+    """Return the journal that a client was given.
 
-    async def record(self, receipt: Receipt, mark: Mark) -> None:
-        """Write a receipt and its mark; a paid request is sent only after this returns.
-
-        Args:
-            receipt: Replaces what was written before under the same ``key``.
-            mark: How far its submit has come.
-        """
-        ...
-
-    async def unfinished(self) -> tuple[tuple[Receipt, Mark], ...]:
-        """Return every receipt that is not closed, oldest first."""
-        ...
+    Args:
+        journal: The path of an SQLite file, a journal, or None for one in memory.
+    """
+    if journal is None:
+        return MemoryJournal()
+    if isinstance(journal, str | os.PathLike):
+        return SqliteJournal(journal)
+    return journal

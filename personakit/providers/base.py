@@ -39,6 +39,26 @@ CODE_LIMIT = 100
 """The same for a service's own code."""
 
 
+REPLAY_LIFE = 600.0
+"""Seconds for which a service is taken to remember a submit's key, where it does not
+say: minutes, as the shortest of those who do."""
+
+
+@attrs.frozen
+class Replay:
+    """What a service does with a submit that it has seen before under the same key.
+
+    Attributes:
+        sent_in: The header that carries the key, with every submit.
+        confirmed_by: The header by which it says that this is the first job again.
+        life: Seconds after the first submit for which it remembers the key.
+    """
+
+    sent_in: str
+    confirmed_by: str
+    life: float = REPLAY_LIFE
+
+
 @runtime_checkable
 class Provider(Protocol):
     """One service: what it can do, and how it is spoken to."""
@@ -66,6 +86,11 @@ class Provider(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What the service offers."""
+        ...
+
+    @property
+    def replay(self) -> Replay | None:
+        """How a submit may be sent again under its own key, None where it may not."""
         ...
 
     @property

@@ -18,7 +18,7 @@ import attrs
 
 from personakit.convert import member, parse_json
 from personakit.errors import MalformedAnswer
-from personakit.receipt import JOB_ID_LIMIT
+from personakit.receipt import JOB_ID_LIMIT, Ability
 
 Signature: TypeAlias = Callable[[Mapping[str, str], bytes, str, str], bool]
 """Tells whether a report is signed: by its headers, body, job id, and the secret."""
@@ -35,10 +35,12 @@ class Reports:
     """How one service reports.
 
     Attributes:
+        kinds: The kinds of job on which it reports.
         paths: Where the job's id may stand in a report, by the names of members.
         signature: Checks a signature, None where the service signs nothing.
     """
 
+    kinds: frozenset[Ability]
     paths: tuple[tuple[str, ...], ...]
     signature: Signature | None = None
 
@@ -115,11 +117,21 @@ def _is_equal(sent: str, due: str) -> bool:
     return hmac.compare_digest(sent.encode(errors="replace"), due.encode())
 
 
-EVOLINK_REPORTS = Reports((("id",),))
+_SONGS = frozenset({Ability.MUSIC, Ability.EXTEND, Ability.COVER})
+_SUNOAPI_PATHS = (("data", "task_id"), ("data", "taskId"))
+
+EVOLINK_REPORTS = Reports(frozenset({Ability.MUSIC}), (("id",),))
 """Unsigned; the body is that of a reading (documented on sister pages)."""
-SUNOAPI_REPORTS = Reports((("data", "task_id"), ("data", "taskId")))
+SUNOAPI_REPORTS = Reports(
+    _SONGS | {Ability.MASHUP, Ability.STEMS},
+    _SUNOAPI_PATHS,
+)
 """Unsigned; the callback pages mention no signature."""
-KIE_REPORTS = Reports(SUNOAPI_REPORTS.paths, has_signed_job)
+KIE_REPORTS = attrs.evolve(SUNOAPI_REPORTS, signature=has_signed_job)
 """Signed where the account has a key for it (documented)."""
-MUSICMINT_REPORTS = Reports((("task_id",),), has_signed_body)
+KIE_JOBS_REPORTS = attrs.evolve(
+    KIE_REPORTS, kinds=_SONGS | {Ability.MASHUP, Ability.PERSONA}
+)
+"""The same, of personas too, which are jobs there (inferred)."""
+MUSICMINT_REPORTS = Reports(_SONGS, (("task_id",),), has_signed_body)
 """Signed; one report at the end (documented)."""

@@ -33,6 +33,7 @@ from tests.contract.worlds import (
     seed,
     wish,
 )
+from tests.journals import open_marks
 
 LOST = {
     "drop": Fault.drop(),
@@ -68,7 +69,7 @@ async def test_round_trip(emulator, world, ability):
             str(ability) if ability in RESULTS else "music"
         ]
         assert is_open is world.knows_jobs(ability)
-        assert await kit._journal.unfinished() == ()
+        assert await open_marks(kit) == ()
 
 
 @pytest.mark.parametrize(("world", "ability"), every_kind())
@@ -120,7 +121,7 @@ async def check_unknown(emulator, world, request):
         with pytest.raises(OutcomeUnknown) as caught:
             await kit.submit(request)
         error = caught.value
-        unfinished = await kit._journal.unfinished()
+        unfinished = await open_marks(kit)
 
     assert emulator.count("submit") == 1
     assert len(emulator.charges) == 1
@@ -149,7 +150,7 @@ async def test_final_refusal_is_raised_and_free(emulator, world, row):
         emulator.inject(fault, on="submit", times=None)
         with pytest.raises(error) as caught:
             await kit.generate(**SONG)
-        unfinished = await kit._journal.unfinished()
+        unfinished = await open_marks(kit)
 
     assert type(caught.value) is error
     assert (caught.value.charged, caught.value.retry_safe) == ("no", False)

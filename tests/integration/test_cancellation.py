@@ -12,6 +12,7 @@ from personakit.emulator import Emulator, Fault
 from personakit.journal import Mark
 from personakit.workflows import GRACE
 from tests.conftest import connect
+from tests.journals import open_marks
 
 IDEA = MusicRequest(idea="a rainy night")
 
@@ -41,7 +42,8 @@ async def test_cancelled_call_leaves_a_receipt(emulator, after):
         assert [job async for job in kit.resume()] == []
     await asyncio.sleep(1)
 
-    assert len(emulator.charges) == 1
+    # Before anything is written down there is nothing to find.
+    assert len(emulator.charges) == (1 if after else 0)
     assert other_tasks(emulator) == set()
     assert emulator._connections == set()  # no socket of the client is open
 
@@ -85,7 +87,7 @@ async def test_call_cancelled_between_two_attempts_pays_nothing(emulator, kit):
 
     assert emulator.count("submit") == 1
     assert emulator.charges == ()
-    assert await kit._journal.unfinished() == ()
+    assert await open_marks(kit) == ()
 
 
 async def test_closing_waits_a_moment_for_a_paid_request(emulator):
@@ -97,7 +99,7 @@ async def test_closing_waits_a_moment_for_a_paid_request(emulator):
     call.cancel()
     await kit.aclose()
 
-    [(receipt, mark)] = await kit._journal.unfinished()
+    [(receipt, mark)] = await open_marks(kit)
     assert (receipt.job_id, mark) == (emulator.charges[0].job_id, Mark.ACCEPTED)
 
 
@@ -111,7 +113,7 @@ async def test_closing_does_not_wait_for_ever(emulator):
     with pytest.raises(OutcomeUnknown, match="client was closed") as caught:
         await call
 
-    [(receipt, mark)] = await kit._journal.unfinished()
+    [(receipt, mark)] = await open_marks(kit)
     assert (receipt.job_id, mark) == (None, Mark.SENDING)
     assert caught.value.receipt == receipt
     assert asyncio.get_running_loop().time() == pytest.approx(GRACE + 0.1, abs=0.1)
@@ -141,7 +143,7 @@ async def test_fate_of_an_orphaned_request_is_logged(kit, emulator, caplog):
     with caplog.at_level(logging.WARNING, "personakit"):
         await asyncio.sleep(200)
 
-    [(receipt, mark)] = await kit._journal.unfinished()
+    [(receipt, mark)] = await open_marks(kit)
     assert mark is Mark.UNKNOWN
     assert receipt.token in caplog.text
     assert [job async for job in kit.resume()] == []

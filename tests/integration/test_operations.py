@@ -24,6 +24,7 @@ from personakit.journal import Mark
 from personakit.providers.musicmint import MusicMint
 from personakit.receipt import Ability
 from tests.contract.worlds import NAMED, SONG, WORLDS, connect, seed
+from tests.journals import open_marks
 
 LINK = "https://x.example/a.mp3"
 
@@ -122,7 +123,7 @@ async def test_deadline_during_a_separation_loses_nothing(emulator):
         ended = asyncio.get_running_loop().time()
         await asyncio.sleep(200)
         [job] = [job async for job in kit.resume()]
-        [(receipt, mark)] = await kit._journal.unfinished()
+        [(receipt, mark)] = await open_marks(kit)
         stems = await job
 
     assert ended == pytest.approx(60, abs=0.1)
@@ -146,7 +147,7 @@ async def test_persona_whose_caller_was_cancelled_is_found_again(emulator):
         await asyncio.sleep(10)
         [job] = [job async for job in kit.resume()]
         persona = await job
-        rest = await kit._journal.unfinished()
+        rest = await open_marks(kit)
 
     assert len(persona.id) == 32
     assert rest == ()

@@ -10,6 +10,7 @@ import pytest
 from personakit import OutcomeUnknown, PersonaKitError
 from personakit.emulator import Fault
 from personakit.journal import Mark
+from tests.journals import open_marks
 
 JOBS = 25
 
@@ -75,7 +76,7 @@ async def test_books_balance(kit, emulator, seed):
         for end in ends
         if isinstance(end, PersonaKitError) and end.receipt and end.receipt.job_id
     }
-    unfinished = await kit._journal.unfinished()
+    unfinished = await open_marks(kit)
     found = {receipt.job_id for receipt, mark in unfinished if mark is Mark.ACCEPTED}
     unknown = [receipt for receipt, mark in unfinished if mark is Mark.UNKNOWN]
     charged = {charge.job_id for charge in emulator.charges}
@@ -103,4 +104,4 @@ async def test_resumed_jobs_all_end(kit, emulator):
 
     assert jobs
     assert [len(result) for result in results] == [2] * len(jobs)
-    assert await kit._journal.unfinished() == ()
+    assert await open_marks(kit) == ()

@@ -16,6 +16,7 @@ from personakit import (
     ContentRefused,
     InsufficientCredits,
     InvalidRequest,
+    JournalError,
     MusicRequest,
     NotFound,
     OutcomeUnknown,
@@ -24,8 +25,9 @@ from personakit import (
     ServiceUnavailable,
 )
 from personakit.emulator import Emulator, Fault
-from personakit.journal import Mark
+from personakit.journal import Entry, Mark, MemoryJournal
 from tests.conftest import connect
+from tests.journals import open_marks
 from tests.servers import raw_server
 
 IDEA = MusicRequest(idea="a rainy night")
@@ -115,7 +117,7 @@ async def test_lost_answer_is_never_paid_again(kit, emulator, fault):
     assert error.receipt is not None
     assert error.receipt.job_id is None
     assert error.provider == "evolink"
-    assert await kit._journal.unfinished() == ((error.receipt, Mark.UNKNOWN),)
+    assert await open_marks(kit) == ((error.receipt, Mark.UNKNOWN),)
 
 
 @pytest.mark.parametrize("fault", rows(REPEATED))
@@ -148,7 +150,7 @@ async def test_refusals_without_end_stop_at_the_deadline(kit, emulator):
     assert caught.value.charged == "no"
     assert caught.value.receipt is not None
     assert emulator.charges == ()
-    assert await kit._journal.unfinished() == ()
+    assert await open_marks(kit) == ()
 
 
 @pytest.mark.parametrize(("fault", "error"), rows(REFUSED))
@@ -162,7 +164,7 @@ async def test_final_refusal_is_raised_and_free(kit, emulator, fault, error):
     assert (caught.value.charged, caught.value.retry_safe) == ("no", False)
     assert emulator.count("submit") == 1
     assert emulator.charges == ()
-    assert await kit._journal.unfinished() == ()
+    assert await open_marks(kit) == ()
 
 
 async def test_redirect_names_the_address_to_mend(kit, emulator):
@@ -226,13 +228,12 @@ def connect_at(address: str, key: str):
 async def test_journal_that_cannot_write_stops_the_submit(kit, emulator):
     """Without a receipt in the journal nothing is sent."""
 
-    class Full:
-        async def record(self, *_: object) -> None:
-            raise OSError(28, "No space left on device")
+    class Full(MemoryJournal):
+        async def record(self, entry: Entry) -> Entry:
+            raise JournalError("No space left on device.")
 
-    async with connect(emulator) as broken:
-        broken._journal = Full()
-        with pytest.raises(OSError, match="No space left"):
+    async with connect(emulator, journal=Full()) as broken:
+        with pytest.raises(JournalError, match="No space left"):
             await broken.submit(IDEA)
 
     assert emulator.exchanges == ()

@@ -8,10 +8,10 @@ import pytest
 
 from personakit import Job, JobState, MusicRequest, Persona, PersonaRequest, Snapshot
 from personakit.errors import JobFailed
-from personakit.journal import Mark
-from personakit.journal.memory import MemoryJournal
+from personakit.journal import Entry, Mark, MemoryJournal
 from personakit.models import TrackRef
 from personakit.receipt import Ability, Receipt
+from tests.journals import open_marks
 
 RECEIPT = Receipt("evolink", Ability.PERSONA, job_id="task-unified-1")
 
@@ -48,7 +48,7 @@ async def test_job_that_is_over_from_the_start_needs_no_reading():
     """It yields its one snapshot, and its receipt is closed once it has been seen."""
     final = Snapshot("j", JobState.COMPLETED, "done", result=Persona("p", "evolink"))
     journal = MemoryJournal()
-    await journal.record(RECEIPT, Mark.ACCEPTED)
+    await journal.record(Entry(RECEIPT, Mark.ACCEPTED))
     asked: list[int] = []
 
     async def here() -> SimpleNamespace:
@@ -56,13 +56,13 @@ async def test_job_that_is_over_from_the_start_needs_no_reading():
         return SimpleNamespace(journal=journal)
 
     job = Job(RECEIPT, here=here, timeout=9, snapshot=final)
-    before = await journal.unfinished()
+    before = await open_marks(journal)
     seen = [one async for one in job.updates()] + [one async for one in job.updates()]
 
     assert before == ((RECEIPT, Mark.ACCEPTED),)
     assert seen == [final, final]
-    assert await journal.unfinished() == ()
-    assert asked == [1]
+    assert await open_marks(journal) == ()
+    assert asked == [1, 1]
 
 
 def test_result_is_completed_by_the_request():

@@ -137,3 +137,15 @@ def test_lag_is_never_longer_than_a_pause(duration, estimate):
     _, lag = look(duration, estimate)
 
     assert lag <= max(Pace().longest, half - duration)
+
+
+def test_reported_jobs_are_looked_at_rarely():
+    """Where changes are reported, the first look comes late and further ones rarely."""
+    pace = Pace()
+    pauses = [
+        pace.pause(Sighting(age, 60, is_reported=True)) for age in (0, 30, 60, 600)
+    ]
+
+    assert pauses == [60, 60, 60, 60]
+    assert pace.pause(Sighting(0, 8, is_reported=True)) == 20
+    assert pace.pause(Sighting(60, 60)) < 10

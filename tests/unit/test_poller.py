@@ -326,3 +326,37 @@ async def test_closing_ends_every_wait_and_leaves_nothing():
 async def test_closing_an_idle_poller_is_harmless():
     """A poller that never read anything closes."""
     assert await Poller(STEADY).aclose() is None
+
+
+async def test_report_wakes_the_reading():
+    """A report has the job read at once, not at its next due time."""
+    service = Service(QUEUED, DONE)
+    poller = Poller(Pace(shortest=1, longest=100, untold=200))
+    loop = asyncio.get_running_loop()
+    loop.call_later(10, poller.wake, "another job")
+    loop.call_later(20, poller.wake, "j1")
+    loop.call_later(20.2, poller.wake, "j1")
+    seen = await wait(poller, service, latest=QUEUED)
+    await poller.aclose()
+
+    assert seen == [QUEUED, DONE]
+    assert service.times == [20, 21]
+
+
+async def test_report_during_a_reading_brings_another():
+    """What a reading may have come too early for is read again soon."""
+    service = Service(running(0.5), DONE)
+    poller = Poller(Pace(shortest=1, longest=100, untold=20))
+    asyncio.get_running_loop().call_later(11, poller.wake, "j1")
+
+    async def read() -> Snapshot[Persona]:
+        snapshot = await service.read()
+        await asyncio.sleep(2)
+        return snapshot
+
+    async with aclosing(poller.follow("j1", read, latest=QUEUED, age=0)) as snapshots:
+        seen = [one async for one in snapshots]
+    await poller.aclose()
+
+    assert seen[-1] == DONE
+    assert service.times == [10, 13]

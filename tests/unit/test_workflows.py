@@ -15,14 +15,15 @@ from personakit.poller import Poller
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Ability, Receipt
 from personakit.requests import MusicRequest
+from personakit.submits import submit
 from personakit.transport import Transport, check_base_url
 from personakit.workflows import (
     Engine,
     ask,
     check_ability,
     deadline_in,
-    submit,
 )
+from tests.journals import open_marks
 
 
 @pytest.fixture
@@ -33,6 +34,7 @@ async def poor_engine():
         transport=Transport(check_base_url("http://127.0.0.1:1"), "key", None),
         poller=Poller(Pace()),
         journal=MemoryJournal(),
+        address=lambda _: None,
     )
     yield engine
     await engine.aclose()
@@ -46,7 +48,7 @@ async def test_absent_ability_is_refused_before_any_step(poor_engine):
     with pytest.raises(Unsupported, match="evolink does not offer credits"):
         await ask(poor_engine, Ability.CREDITS, build, deadline=9)
 
-    assert await poor_engine.journal.unfinished() == ()
+    assert await open_marks(poor_engine.journal) == ()
     assert asyncio.get_running_loop().time() == 0
 
 

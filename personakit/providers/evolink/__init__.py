@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from personakit.models import Credits, Listed, Result, Snapshot, Track
-from personakit.providers.base import unsupported
+from personakit.providers.base import REPLAY_LIFE, Replay, unsupported
 from personakit.providers.evolink.build import build_body, check_job_id
 from personakit.providers.evolink.parse import (
     PROVIDER,
@@ -34,7 +34,15 @@ _PAGE = 50
 
 @attrs.frozen
 class Evolink:
-    """The service at https://evolink.ai."""
+    """The service at https://evolink.ai.
+
+    Attributes:
+        replay_keys: True to send ``Idempotency-Key`` with every submit, and to send a
+            submit whose answer is lost again under the same key. No page of Evolink
+            tells of keys, only its own client does (inferred): should the service not
+            heed them, a job may be paid for twice. So this is off by default.
+        key_life: Seconds for which Evolink is taken to remember a key (unknown).
+    """
 
     name: str = PROVIDER
     base_url: str | None = "https://api.evolink.ai"  # [spec]
@@ -43,8 +51,16 @@ class Evolink:
     abilities: frozenset[Ability] = frozenset(
         {Ability.PERSONA, Ability.MUSIC, Ability.JOBS, Ability.CREDITS}
     )
-
     reports: Reports = EVOLINK_REPORTS
+    replay_keys: bool = False
+    key_life: float = REPLAY_LIFE
+
+    @property
+    def replay(self) -> Replay | None:
+        """How a submit whose answer is lost may be sent again: not, by default."""
+        if not self.replay_keys:
+            return None
+        return Replay("Idempotency-Key", "Idempotency-Replayed", life=self.key_life)
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None

@@ -15,7 +15,7 @@ import attrs
 
 from personakit.errors import NotFound, PersonaKitError, refuse
 from personakit.models import Credits, Listed, Persona, Result, Snapshot, Stems, Track
-from personakit.providers.base import no_job, unsupported
+from personakit.providers.base import Replay, no_job, unsupported
 from personakit.providers.musicmint.build import build_request
 from personakit.providers.musicmint.parse import (
     PROVIDER,
@@ -90,6 +90,7 @@ class MusicMint:
     )
     allow_undocumented: bool = False
     reports: Reports = MUSICMINT_REPORTS
+    replay: Replay | None = None
     _verb: _Verb = attrs.field(factory=_Verb, init=False, repr=False, eq=False)
 
     def build_submit(

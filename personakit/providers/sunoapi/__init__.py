@@ -24,7 +24,7 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import no_job, unsupported
+from personakit.providers.base import Replay, no_job, unsupported
 from personakit.providers.reports import Reports
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
@@ -85,6 +85,11 @@ class SunoApi:
     def abilities(self) -> frozenset[Ability]:
         """What it offers."""
         return self.preset.abilities
+
+    @property
+    def replay(self) -> Replay | None:
+        """None: no document tells of keys."""
+        return None
 
     @property
     def reports(self) -> Reports:

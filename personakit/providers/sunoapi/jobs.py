@@ -24,8 +24,8 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import unsupported
-from personakit.providers.reports import Reports
+from personakit.providers.base import Replay, unsupported
+from personakit.providers.reports import KIE_JOBS_REPORTS, Reports
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
 from personakit.providers.sunoapi.parse import (
@@ -90,7 +90,8 @@ class KieJobs:
         }
     )
 
-    reports: Reports = _PRESET.reports
+    reports: Reports = KIE_JOBS_REPORTS
+    replay: Replay | None = None
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None

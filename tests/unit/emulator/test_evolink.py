@@ -379,3 +379,24 @@ def test_bad_batch_of_ids(ids):
 
     assert refused.value.status == 400
     assert "task_ids" in str(refused.value.message)
+
+
+async def test_repeated_key(caller_of):
+    """Where keys are heeded, the same body gets the same task, another a conflict."""
+    async with Emulator(replay_keys=True) as emulator:
+        caller = caller_of(emulator)
+        named = {"Idempotency-Key": "0123456789abcdef"}
+        body = {"model": "suno-v5", "prompt": "rain"}
+        first = await caller.submit(body, headers=named)
+        again = await caller.submit(body, headers=named)
+        other = await caller.submit({**body, "prompt": "sun"}, headers=named)
+        new = await caller.submit(body)
+
+        assert again.json["id"] == first.json["id"] != new.json["id"]
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert "Idempotency-Replayed" not in first.headers
+        assert (other.status, other.json["error"]["code"]) == (
+            409,
+            "idempotency_conflict",
+        )
+        assert len(emulator.charges) == 2

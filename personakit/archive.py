@@ -1,0 +1,105 @@
+"""Requests and results as text, for keeping: what was written is read back as it was.
+
+Unlike answers of services, this is our own writing. A text that cannot be read (by a
+version that did not know a field yet, say) is as good as none: it helps to finish what
+was begun, and nothing depends on it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+from typing import Any, cast
+
+import cattrs
+
+from personakit.errors import InvalidRequest
+from personakit.models import Persona, Result, Stems, Track, TrackRef
+from personakit.receipt import Ability
+from personakit.requests import (
+    AudioFile,
+    CoverRequest,
+    ExtendRequest,
+    JobRequest,
+    MashupRequest,
+    MusicRequest,
+    PersonaRequest,
+    Source,
+    StemsRequest,
+    UploadRequest,
+)
+
+_REQUESTS: dict[Ability, type[JobRequest[Any]]] = {
+    shape.ability: shape
+    for shape in (
+        PersonaRequest,
+        MusicRequest,
+        ExtendRequest,
+        CoverRequest,
+        MashupRequest,
+        StemsRequest,
+        UploadRequest,
+    )
+}
+_RESULTS: dict[Ability, Any] = {
+    Ability.PERSONA: Persona,
+    Ability.STEMS: Stems,
+    Ability.UPLOAD: Track,
+}
+_TRACKS = tuple[Track, ...]
+
+_log = logging.getLogger("personakit")
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(omit_if_default=True)
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_structure_hook(datetime, _read_moment)
+    for union in (Source, Track | TrackRef, str | AudioFile):
+        converter.register_structure_hook(union, _read_source)
+    return converter
+
+
+def _read_moment(text: str, _: object) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _read_source(value: str | dict[str, Any], _: object) -> Source:
+    if isinstance(value, str):
+        return value
+    shape = Track if "provider" in value else TrackRef
+    return cast("Source", _converter.structure(value, shape))
+
+
+_converter = _make_converter()
+
+
+def dump(value: JobRequest[Any] | Result | None) -> str | None:
+    """Return a request or a result as JSON text.
+
+    None for None, and for an upload of a file, which would be too large to keep.
+    """
+    if value is None or isinstance(getattr(value, "audio", None), AudioFile):
+        return None
+    return json.dumps(_converter.unstructure(value), ensure_ascii=False)
+
+
+def load_request(kind: Ability, text: str | None) -> JobRequest[Any] | None:
+    """Read a request back, None where there is none that can be read."""
+    return cast("JobRequest[Any] | None", _load(_REQUESTS[kind], text))
+
+
+def load_result(kind: Ability, text: str | None) -> Result | None:
+    """Read a result back, None where there is none that can be read."""
+    return cast("Result | None", _load(_RESULTS.get(kind, _TRACKS), text))
+
+
+def _load(shape: Any, text: str | None) -> object:
+    if text is None:
+        return None
+    try:
+        return _converter.structure(json.loads(text), shape)
+    except (ValueError, TypeError, cattrs.BaseValidationError, InvalidRequest):
+        _log.warning("A kept request or result cannot be read by this version")
+        return None

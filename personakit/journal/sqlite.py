@@ -1,0 +1,360 @@
+"""A journal in an SQLite file: survives the process, shared by several of them.
+
+One thread of its own does all the work, since SQLite blocks. Whatever has gathered
+while it was busy goes into one transaction, so that a thousand submits at once do not
+wait for a thousand disk flushes; nobody is told before the flush. With the write-ahead
+log and ``synchronous=FULL`` what was told is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import attrs
+
+from personakit.archive import dump, load_request, load_result
+from personakit.errors import JournalError
+from personakit.journal.entry import Entry, Mark, merge
+from personakit.models import Persona, TrackRef
+from personakit.receipt import Ability, Receipt
+
+T = TypeVar("T")
+
+LOCK_TIMEOUT = 10.0
+"""Seconds to wait for another process that writes."""
+RETENTION = 30 * 24 * 3600
+"""Seconds after which closed entries are dropped, when the file is opened."""
+
+_APPLICATION = 0x50_4B_4A_31  # "PKJ1", in the file's header
+_MIGRATIONS = (
+    """
+    CREATE TABLE submits (
+        number INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        provider TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        job_id TEXT,
+        mark TEXT NOT NULL,
+        request TEXT,
+        result TEXT,
+        changed INTEGER NOT NULL
+    );
+    CREATE INDEX submits_open ON submits (provider, number) WHERE mark <> 'closed';
+    CREATE INDEX submits_jobs ON submits (provider, job_id);
+    """,
+    """
+    CREATE TABLE personas (
+        number INTEGER PRIMARY KEY,
+        provider TEXT NOT NULL,
+        id TEXT NOT NULL,
+        name TEXT,
+        description TEXT,
+        style TEXT,
+        source_job TEXT,
+        source_track TEXT,
+        UNIQUE (provider, id)
+    );
+    """,
+)
+"""How a file of each version becomes one of the next."""
+
+_WRITE = """
+    INSERT INTO submits
+        (key, provider, kind, at, job_id, mark, request, result, changed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET
+        job_id = excluded.job_id, mark = excluded.mark, request = excluded.request,
+        result = excluded.result, changed = excluded.changed
+"""
+_FIND = """
+    SELECT key, provider, kind, at, job_id, mark, request, result
+    FROM submits WHERE key = ?
+"""
+_UNFINISHED = """
+    SELECT key, provider, kind, at, job_id, mark, request, result
+    FROM submits WHERE provider = ? AND mark <> 'closed' ORDER BY number
+"""
+_IS_KNOWN = "SELECT 1 FROM submits WHERE provider = ? AND job_id = ?"
+_PRUNE = "DELETE FROM submits WHERE mark = 'closed' AND changed < ?"
+_REMEMBER = """
+    INSERT INTO personas
+        (provider, id, name, description, style, source_job, source_track)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (provider, id) DO UPDATE SET
+        name = excluded.name, description = excluded.description,
+        style = excluded.style, source_job = excluded.source_job,
+        source_track = excluded.source_track
+"""
+_PERSONAS = """
+    SELECT provider, id, name, description, style, source_job, source_track
+    FROM personas WHERE provider = ? ORDER BY number
+"""
+_FORGET = "DELETE FROM personas WHERE provider = ? AND id = ?"
+
+
+@attrs.define(eq=False)
+class _Task(Generic[T]):
+    """Something to do in the journal's thread.
+
+    Attributes:
+        work: Does it, within a transaction.
+        done: What came of it.
+    """
+
+    work: Callable[[sqlite3.Connection], T]
+    done: Future[T] = attrs.field(factory=Future[T])
+
+
+class SqliteJournal:
+    """Keeps everything in one file, made where it is missing.
+
+    Use one file for one account of each service. Several processes may use it at once,
+    on one machine (network file systems lie about flushing and locking).
+
+    Args:
+        path: Of the file. Beside it SQLite keeps ``-wal`` and ``-shm`` files, which
+            belong to it: never delete or move one without the others.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._tasks: deque[_Task[Any]] = deque()
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, ...] = ()
+        self._starting = threading.Lock()
+        self._using = threading.Lock()  # should an old thread still be closing
+
+    def __repr__(self) -> str:
+        return f"<SqliteJournal {self._path}>"
+
+    async def record(self, entry: Entry) -> Entry:
+        """Write an entry, and return when it is on the disk."""
+        return await self._do(lambda connection: _write(connection, entry))
+
+    async def find(self, key: str) -> Entry | None:
+        """Return the entry of that key."""
+        return await self._do(lambda connection: _find(connection, key))
+
+    async def unfinished(self, provider: str) -> tuple[Entry, ...]:
+        """Return what is not closed, oldest first."""
+        rows = await self._do(lambda c: c.execute(_UNFINISHED, (provider,)).fetchall())
+        return tuple(map(_to_entry, rows))
+
+    async def known_jobs(
+        self, provider: str, job_ids: Collection[str]
+    ) -> frozenset[str]:
+        """Return those of the job ids that belong to any entry."""
+
+        def look(connection: sqlite3.Connection) -> frozenset[str]:
+            return frozenset(
+                job_id
+                for job_id in job_ids
+                if connection.execute(_IS_KNOWN, (provider, job_id)).fetchone()
+            )
+
+        return await self._do(look)
+
+    async def remember(self, persona: Persona) -> None:
+        """Keep a persona."""
+        source = persona.source
+        row = (
+            persona.provider,
+            persona.id,
+            persona.name,
+            persona.description,
+            persona.style,
+            source and source.job_id,
+            source and source.track_id,
+        )
+        await self._do(lambda connection: connection.execute(_REMEMBER, row))
+
+    async def personas(self, provider: str) -> tuple[Persona, ...]:
+        """Return the personas of a service, oldest first."""
+        rows = await self._do(lambda c: c.execute(_PERSONAS, (provider,)).fetchall())
+        return tuple(map(_to_persona, rows))
+
+    async def forget(self, provider: str, persona_id: str) -> bool:
+        """Forget a persona."""
+        row = (provider, persona_id)
+        return await self._do(lambda c: c.execute(_FORGET, row).rowcount > 0)
+
+    async def aclose(self) -> None:
+        """Close the file and end the thread."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(thread, self._disconnect)
+            thread.shutdown(wait=False)
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Have something done, together with whatever else has gathered."""
+        task = _Task(work)
+        self._tasks.append(task)
+        with self._starting:  # several loops may come at once
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "personakit-journal")
+            # By the time that this call has its turn, an earlier one may have done
+            # the task already; either way it is done then.
+            flushing = self._thread.submit(self._flush)
+        await asyncio.wrap_future(flushing)
+        return task.done.result()
+
+    # From here on everything runs in the journal's own thread.
+
+    def _flush(self) -> None:
+        with self._using:
+            self._do_all()
+
+    def _do_all(self) -> None:
+        tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
+        if not tasks:
+            return
+        try:
+            results = self._transact([task.work for task in tasks])
+        except (sqlite3.Error, OSError) as error:
+            self._let_go()
+            problem = JournalError(
+                f"The journal {self._path} cannot be used ({error}). Mend the file, "
+                "or pass another one."
+            )
+            for task in tasks:
+                task.done.set_exception(attrs.evolve(problem))
+        else:
+            for task, result in zip(tasks, results, strict=True):
+                task.done.set_result(result)
+
+    def _transact(
+        self, works: list[Callable[[sqlite3.Connection], Any]]
+    ) -> list[object]:
+        connection = self._connect()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = [work(connection) for work in works]
+            if self._identity != self._look():
+                raise OSError("it was replaced or removed while in use")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return results
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _open(self._path)
+            self._identity = self._look()
+        return self._connection
+
+    def _look(self) -> tuple[int, ...]:
+        """Tell the files' identities: what is written to a removed file is lost."""
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return (self._path.stat().st_ino, log.stat().st_ino)
+
+    def _disconnect(self) -> None:
+        with self._using:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Check the file, and bring it to the newest version."""
+    [[mode]] = connection.execute("PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"no write-ahead log here, but {mode}")
+    connection.execute("PRAGMA synchronous = FULL")
+    [[health]] = connection.execute("PRAGMA quick_check(1)")
+    if health != "ok":
+        raise sqlite3.DatabaseError(f"the file is damaged: {health}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _migrate(connection)
+        connection.execute(_PRUNE, (int(time.time()) - RETENTION,))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    [[version]] = connection.execute("PRAGMA user_version")
+    [[application]] = connection.execute("PRAGMA application_id")
+    [[tables]] = connection.execute("SELECT count(*) FROM sqlite_schema")
+    if application != _APPLICATION and tables:
+        raise sqlite3.DatabaseError("the file belongs to another program")
+    if version > len(_MIGRATIONS):
+        raise sqlite3.DatabaseError("the file is of a newer version of personakit")
+    for script in _MIGRATIONS[version:]:
+        for statement in filter(str.strip, script.split(";")):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _write(connection: sqlite3.Connection, entry: Entry) -> Entry:
+    now = merge(_find(connection, entry.receipt.key), entry)
+    receipt = now.receipt
+    row = (
+        receipt.key,
+        receipt.provider,
+        receipt.kind,
+        int(receipt.at.timestamp()),
+        receipt.job_id,
+        now.mark,
+        dump(now.request),
+        dump(now.result),
+        int(time.time()),
+    )
+    connection.execute(_WRITE, row)
+    return now
+
+
+def _find(connection: sqlite3.Connection, key: str) -> Entry | None:
+    row = connection.execute(_FIND, (key,)).fetchone()
+    return None if row is None else _to_entry(row)
+
+
+def _to_entry(row: tuple[Any, ...]) -> Entry:
+    key, provider, kind, at, job_id, mark, request, result = row
+    moment = datetime.fromtimestamp(cast("int", at), UTC)
+    ability = Ability(kind)
+    return Entry(
+        Receipt(provider, ability, key, moment, job_id),
+        Mark(mark),
+        load_request(ability, request),
+        load_result(ability, result),
+    )
+
+
+def _to_persona(row: tuple[Any, ...]) -> Persona:
+    provider, persona_id, name, description, style, source_job, source_track = row
+    source = TrackRef(source_job, source_track) if source_job else None
+    return Persona(persona_id, provider, name, description, style, source)
