@@ -230,8 +230,14 @@ class Callbacks:
         pairs: Iterable[tuple[bytes, bytes]] = scope["headers"]
         headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in pairs]
         status = await self.receive(scope["method"], scope["path"], headers, body)
-        start = {"type": "http.response.start", "status": status, "headers": []}
-        await send(start)
+        no_headers: list[tuple[bytes, bytes]] = []
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": no_headers,
+            }
+        )
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from personakit.callbacks import Callbacks, make_callbacks
 from personakit.convert import parse_token
-from personakit.download import save_track
+from personakit.download import Progress, save_track
 from personakit.errors import refuse
 from personakit.job import Job
 from personakit.journal import Entry, Journal, open_journal
@@ -276,11 +276,13 @@ class PersonaKit(Operations, Readings, Recovery):
         to: str | os.PathLike[str],
         *,
         timeout: float | None = None,
+        progress: Progress | None = None,
     ) -> Path:
         """Save the audio of a track.
 
-        The file appears under its name only when it is whole. The key is not sent to
-        the media host.
+        The file appears under its name only when it is whole, and never in place of
+        another. A transfer that breaks goes on where it broke. The key is not sent to
+        the media host, and hosts at private addresses are not opened.
 
         Args:
             track: With an `audio_url`; mind its `expires_at`.
@@ -289,12 +291,15 @@ class PersonaKit(Operations, Readings, Recovery):
                 not fetched again. Or the path of a file that does not exist yet. What
                 has no ending, or ends in a slash, is a folder.
             timeout: Seconds, None for the client's own.
+            progress: Is called with the bytes received so far and those of the whole
+                file, None where the host does not tell; from within the event loop.
 
         Returns:
             The path of the file.
 
         Raises:
-            InvalidRequest: the link is not https, or the file exists.
+            InvalidRequest: the link is not https or leads to a private address, or the
+                file exists.
             NotFound: the link has expired.
             MalformedAnswer: what came is no audio.
             ServiceUnavailable: the media host gave no whole answer in time.
@@ -306,6 +311,7 @@ class PersonaKit(Operations, Readings, Recovery):
             to,
             deadline=self.deadline_in(timeout),
             loopback=is_loopback(self._base_url),
+            progress=progress,
         )
 
     async def _submit(self, request: JobRequest[T], deadline: float) -> Job[T]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from personakit.addresses import is_forbidden, is_here, is_public, make_guard
 from personakit.errors import PersonaKitError, refuse
 from personakit.version import __version__
 from personakit.wire import NoAnswer, Request, Response
@@ -29,6 +31,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 """Bytes of an answer, after decompression."""
 
 _CHUNK = 64 * 1024
+_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(?:\d{1,15}|\*)")
 _PIECE = 1024 * 1024  # bytes of a body that are sent in one go
 _STALL_TIMEOUT = 60.0  # seconds without a byte of a download
 _USER_AGENT = f"personakit/{__version__}"
@@ -91,11 +94,17 @@ class Download:
         status: HTTP status.
         location: Where a redirect points, None without one.
         chunks: The body, undecoded, in pieces of at most 64 KiB.
+        length: Bytes of the body, None when not told.
+        start: Where a part of a file begins, None for what is none.
+        version: By which the host knows this very file again, None when it does not.
     """
 
     status: int
     location: str | None
     chunks: AsyncIterator[bytes]
+    length: int | None
+    start: int | None
+    version: str | None
 
 
 class Transport:
@@ -131,13 +140,18 @@ class Transport:
         self._reads = session or self._make_session()
         self._submits = session or self._make_session(fresh=True)
         # Never the caller's session: its default headers are not for media hosts.
-        self._media = self._make_session()
+        self._media = self._make_session(reach=is_public)
+        self._media_here = self._make_session(reach=is_here)
 
-    def _make_session(self, *, fresh: bool = False) -> aiohttp.ClientSession:
+    def _make_session(
+        self, *, fresh: bool = False, reach: Callable[[str], bool] | None = None
+    ) -> aiohttp.ClientSession:
+        guard = None if reach is None else make_guard(reach)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=fresh),
+            connector=aiohttp.TCPConnector(force_close=fresh, socket_factory=guard),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[_make_witness()] if fresh else None,
+            auto_decompress=reach is None,
         )
         self._own.append(session)
         return session
@@ -215,22 +229,50 @@ class Transport:
         return self._files
 
     @asynccontextmanager
-    async def open(self, url: URL, *, within: float) -> AsyncGenerator[Download]:
+    async def open(
+        self, url: URL, *, within: float, start: int = 0, version: str | None = None
+    ) -> AsyncGenerator[Download]:
         """Open a media address, without the key and without following redirects.
+
+        What is not on this machine by its name must be on the open internet by its
+        address, whatever the name resolves to.
+
+        Args:
+            url: The address.
+            within: Seconds for all of it.
+            start: Byte from which to send, as long as the file is of that version.
+            version: As an earlier answer told, None with a start of 0.
 
         Raises:
             NoAnswer: the host cannot be reached or stops sending.
+            InvalidRequest: the address is private.
         """
         timeout = attrs.evolve(_limits(within), sock_read=_STALL_TIMEOUT)
         headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+        if start and version is not None:
+            headers |= {"Range": f"bytes={start}-", "If-Range": version}
+        session = self._media_here if is_loopback(url) else self._media
         try:
-            async with self._media.get(
+            async with session.get(
                 url, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
-                chunks = answer.content.iter_chunked(_CHUNK)
-                yield Download(answer.status, answer.headers.get("Location"), chunks)
+                yield Download(
+                    answer.status,
+                    answer.headers.get("Location"),
+                    answer.content.iter_chunked(_CHUNK),
+                    answer.content_length,
+                    _find_start(answer.headers.get("Content-Range", "")),
+                    _find_version(answer.headers),
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise NoAnswer(_describe(error), sent=True) from None
+            if is_forbidden(error):
+                raise refuse(
+                    "audio_url",
+                    "must lead to the open internet, not to a private address",
+                    "Do not open links that others made up",
+                ) from None
+            hopeless = isinstance(error, _HOPELESS)
+            raise NoAnswer(_describe(error), sent=True, hopeless=hopeless) from None
 
 
 def _make_witness() -> aiohttp.TraceConfig:
@@ -246,6 +288,18 @@ def _make_witness() -> aiohttp.TraceConfig:
     witness = aiohttp.TraceConfig()
     witness.on_request_headers_sent.append(note)
     return witness
+
+
+def _find_start(content_range: str) -> int | None:
+    """Return where a part begins, None for what is none. Source: RFC 9110, 14.4."""
+    found = _RANGE.fullmatch(content_range.strip())
+    return None if found is None else int(found[1])
+
+
+def _find_version(headers: Mapping[str, str]) -> str | None:
+    """Return what ``If-Range`` takes: a strong tag. Source: RFC 9110, 13.1.5."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else None
 
 
 def _as_payload(body: bytes | None) -> bytes | io.BytesIO | None:

@@ -18,7 +18,7 @@ LAYERS = (
     # dialects and other pure parts, no I/O
     {"providers", "pace", "journal"},
     # engines
-    {"transport", "retry", "poller", "download", "perloop"},
+    {"transport", "addresses", "retry", "poller", "download", "perloop"},
     # workflows
     {
         "workflows",
@@ -46,6 +46,7 @@ SIDEWAYS = {
     ("requests", "models"),
     ("requests", "receipt"),
     ("download", "retry"),
+    ("transport", "addresses"),
     ("download", "transport"),
     ("job", "workflows"),
     ("submits", "workflows"),
@@ -66,7 +67,7 @@ ENGINES = 3
 # Engines know calls, not dialects: of layer 2 they may see only these.
 ENGINES_MAY_SEE = {"pace"}
 ALLOWED_OUTSIDE = {
-    "aiohttp": {"transport", "client", "callbacks", "emulator"},
+    "aiohttp": {"transport", "addresses", "client", "callbacks", "emulator"},
     "backoff": {"retry"},
     "cattrs": {"convert", "archive"},
     "click": {"cli"},

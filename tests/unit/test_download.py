@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import math
 import os
+import random
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -253,3 +256,239 @@ async def test_forbidden_links_are_not_opened(transport, tmp_path, url):
         await save_track(transport, track, tmp_path, deadline=math.inf)
 
     assert os.listdir(tmp_path) == []
+
+
+TAG = 'ETag: "v1"\r\n'
+
+
+def part_of(body: bytes, start: int, *, tag: str = TAG) -> bytes:
+    """Build the answer with the rest of a file."""
+    place = f"Content-Range: bytes {start}-{len(body) - 1}/{len(body)}\r\n"
+    return answer(body[start:], status="206 Partial Content", headers=tag + place)
+
+
+async def serve_all(replies: list[bytes], requests: list[bytes], transport, tmp_path):
+    """Save from a host that gives these answers, one to each request."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await read_request(reader))
+        writer.write(replies.pop(0))
+        await writer.drain()
+
+    async with raw_server(handler=serve) as heard:
+        return await save(transport, heard.url, tmp_path)
+
+
+async def test_broken_transfer_goes_on_where_it_broke(transport, tmp_path):
+    """The host is asked for the rest, if the file is still the same."""
+    starts: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        wanted = re.search(rb"Range: bytes=(\d+)-\r\n", request)
+        assert wanted is None or b'If-Range: "v1"' in request
+        starts.append(int(wanted[1]) if wanted else 0)
+        whole = part_of(WAV, starts[-1]) if wanted else answer(WAV, headers=TAG)
+        writer.write(whole if len(starts) > 2 else whole[:80_000])
+        await writer.drain()
+
+    async with raw_server(handler=serve) as heard:
+        path = await save(transport, heard.url, tmp_path)
+
+    assert path.read_bytes() == WAV
+    assert len(starts) == 3
+    assert 0 == starts[0] < starts[1] < starts[2]
+    assert os.listdir(tmp_path) == [NAME]
+
+
+async def test_file_that_changed_is_begun_anew(transport, tmp_path):
+    """A host that answers with the whole file again has another one now."""
+    other = WAV[:-1] + b"!"
+    cut = answer(WAV[:99_999], length=len(WAV), headers=TAG)
+    requests: list[bytes] = []
+    path = await serve_all([cut, answer(other)], requests, transport, tmp_path)
+
+    assert path.read_bytes() == other
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        part_of(WAV, 5),
+        answer(WAV, status="206 Partial Content"),
+        answer(b"", status="416 Range Not Satisfiable"),
+        part_of(WAV, 99_999).replace(b"bytes 99999", b"bytes x"),
+    ],
+)
+async def test_part_that_does_not_fit_is_not_used(transport, tmp_path, odd):
+    """What is not the very rest is thrown away, and the whole file asked for."""
+    cut = answer(WAV[:99_999], length=len(WAV), headers=TAG)
+    requests: list[bytes] = []
+    path = await serve_all([cut, odd, answer(WAV)], requests, transport, tmp_path)
+
+    assert path.read_bytes() == WAV
+    assert b"Range" not in requests[2]
+
+
+@pytest.mark.parametrize("headers", ["", 'ETag: W/"v1"\r\n', "ETag: v1\r\n"])
+async def test_without_a_strong_tag_the_whole_is_asked_for(
+    transport, tmp_path, headers
+):
+    """A host that cannot tell whether the file is the same is not asked for a part."""
+    cut = answer(WAV[:99_999], length=len(WAV), headers=headers)
+    requests: list[bytes] = []
+    path = await serve_all([cut, answer(WAV)], requests, transport, tmp_path)
+
+    assert path.read_bytes() == WAV
+    assert b"Range" not in requests[1]
+
+
+async def test_progress_is_told(transport, tmp_path):
+    """It grows up to the whole, which is known from the first bytes on."""
+    told: list[tuple[int, int | None]] = []
+    async with raw_server(answer(WAV)) as heard:
+        track = Track(**{**_fields(TRACK), "audio_url": heard.url})
+        await save_track(
+            transport,
+            track,
+            tmp_path,
+            loopback=True,
+            progress=lambda done, total: told.append((done, total)),
+        )
+
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (len(WAV), len(WAV))
+    assert {total for _, total in told} == {len(WAV)}
+
+
+async def test_unknown_length(transport, tmp_path):
+    """A host that does not announce a length is read to the end of the connection."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    async with raw_server(head + WAV) as heard:
+        path = await save(transport, heard.url, tmp_path)
+
+    assert path.read_bytes() == WAV
+
+
+async def test_announced_size_is_bounded(transport, tmp_path, monkeypatch):
+    """A file that is announced as too large is not even begun."""
+    monkeypatch.setattr(personakit.download, "SIZE_LIMIT", 10)
+    async with raw_server(answer(b"RIFF", length=11)) as heard:
+        with pytest.raises(MalformedAnswer, match="over 10 bytes"):
+            await save(transport, heard.url, tmp_path)
+
+    assert os.listdir(tmp_path) == []
+
+
+async def test_endless_body_ends_at_the_limit(transport, tmp_path, monkeypatch):
+    """A host that never stops is given up at the limit, with little memory."""
+    monkeypatch.setattr(personakit.download, "SIZE_LIMIT", 4_000_000)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + WAV)
+        while True:
+            writer.write(bytes(100_000))
+            await writer.drain()
+
+    async with raw_server(handler=serve) as heard:
+        with pytest.raises(MalformedAnswer, match="over 4000000 bytes"):
+            await save(transport, heard.url, tmp_path)
+
+    assert os.listdir(tmp_path) == []
+
+
+async def test_compressed_bomb_is_not_unpacked(transport, tmp_path):
+    """What was sent compressed against our wish is no audio, and stays packed."""
+    bomb = gzip.compress(WAV[:44] + bytes(50_000_000))
+    reply = answer(bomb, headers="Content-Encoding: gzip\r\n")
+    async with raw_server(reply) as heard:
+        with pytest.raises(MalformedAnswer, match="no audio"):
+            await save(transport, heard.url, tmp_path)
+
+    assert os.listdir(tmp_path) == []
+
+
+async def test_file_that_appears_meanwhile_is_kept(transport, tmp_path):
+    """Two who save the same track at once both get it; nothing is overwritten."""
+    async with raw_server(answer(WAV)) as heard:
+        paths = await asyncio.gather(
+            *(save(transport, heard.url, tmp_path) for _ in range(5))
+        )
+
+    assert set(paths) == {tmp_path / NAME}
+    assert os.listdir(tmp_path) == [NAME]
+
+
+async def test_path_that_is_taken_meanwhile_is_refused(transport, tmp_path):
+    """A path of the caller's own is never overwritten, not even at the last moment."""
+    path = tmp_path / "song.wav"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        path.write_text("precious")
+        writer.write(answer(WAV))
+        await writer.drain()
+
+    async with raw_server(handler=serve) as heard:
+        with pytest.raises(InvalidRequest, match="must not exist yet"):
+            await save(transport, heard.url, path)
+
+    assert path.read_text() == "precious"
+    assert os.listdir(tmp_path) == ["song.wav"]
+
+
+async def test_file_system_without_links(transport, tmp_path, monkeypatch):
+    """Where a file cannot be linked it is renamed."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr("personakit.download.os.link", refuse)
+    async with raw_server(answer(WAV)) as heard:
+        path = await save(transport, heard.url, tmp_path)
+
+    assert path.read_bytes() == WAV
+    assert os.listdir(tmp_path) == [NAME]
+
+
+@pytest.mark.parametrize("target", ["missing", "outside.txt"])
+async def test_symbolic_links_are_not_followed(transport, tmp_path, target):
+    """A link where the file would lie leads nowhere."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (tmp_path / "outside.txt").write_text("precious")
+    (folder / "song.wav").symlink_to(tmp_path / target)
+    (folder / NAME).symlink_to(tmp_path / "missing")
+    async with raw_server(answer(WAV)) as heard:
+        for to in (folder / "song.wav", folder):
+            with pytest.raises(InvalidRequest, match="must not exist yet"):
+                await save(transport, heard.url, to)
+
+    assert (tmp_path / "outside.txt").read_text() == "precious"
+    assert heard.connections == 0
+
+
+def hostile_names() -> list[str]:
+    """Make 600 names that would like to lie elsewhere."""
+    chance = random.Random(11)
+    pieces = ["..", "/", "\\", "\0", "~", "C:", "CON", "\u202e", "\ud800", "%2e%2e%2f"]
+    pieces += ["\n", "\r", "\u2028", ".", " ", "$(x)", "`x`", "|", "*", "é", "🎵"]
+    lengths = [chance.randint(1, 40) for _ in range(600)]
+    return ["".join(chance.choices(pieces, k=length)) for length in lengths]
+
+
+async def test_hundreds_of_hostile_names(tmp_path):
+    """Whatever title and id are, the file's name is one safe part of a path."""
+    names = set()
+    for title, number in zip(hostile_names(), reversed(hostile_names()), strict=True):
+        track = Track("evolink", "j", number, title=title)
+        place = personakit.download._choose_place(track, tmp_path)
+        name = f"{place.stem}.mp3"
+        names.add(name)
+        assert place.folder == tmp_path
+        assert (tmp_path / name).resolve().parent == tmp_path.resolve()
+        assert re.fullmatch(r"[\w -]+ [\w-]+\.mp3", name)
+        assert len(os.fsencode(name)) < 255
+
+    assert len(names) > 400
