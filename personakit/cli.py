@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from personakit.archive import dump
 from personakit.demo import Show, Summary, run_demo
 from personakit.emulator import Emulator
 from personakit.errors import PersonaKitError
+from personakit.journal import Entry, Mark, SqliteJournal
 from personakit.models import Snapshot
 from personakit.providers import PROVIDERS
 from personakit.version import __version__
@@ -133,6 +135,59 @@ def _to_json(summary: Summary) -> dict[str, object]:
         ],
         "paid": summary.paid,
         "credits_left": summary.credits_left,
+    }
+
+
+@cli.command()
+@click.argument("journal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array only.")
+def pending(journal: Path, *, as_json: bool) -> None:
+    """List the submits in a JOURNAL of which no job is known.
+
+    What is "unknown" was sent, and its answer is lost: look before paying again, with
+    kit.reconcile(...) or on the service's own pages. What is "sending" is under way
+    just now, or was when its process died. An "intent" was never sent.
+    """
+    try:
+        entries = asyncio.run(_read_pending(journal))
+    except PersonaKitError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        lines = [_entry_to_json(entry) for entry in entries]
+        click.echo(json.dumps(lines, ensure_ascii=False))
+        return
+    for entry in entries:
+        receipt = entry.receipt
+        click.echo(
+            f"{entry.mark}  {receipt.at:%Y-%m-%d %H:%M:%S}Z  "
+            f"{receipt.provider} {receipt.kind}  {receipt.token}"
+        )
+    click.echo(f"{len(entries)} pending", err=True)
+
+
+async def _read_pending(path: Path) -> list[Entry]:
+    journal = SqliteJournal(path)
+    try:
+        found = [
+            entry
+            for provider in PROVIDERS
+            for entry in await journal.unfinished(provider)
+        ]
+    finally:
+        await journal.aclose()
+    open_ = [entry for entry in found if entry.mark is not Mark.ACCEPTED]
+    return sorted(open_, key=lambda entry: entry.receipt.at)
+
+
+def _entry_to_json(entry: Entry) -> dict[str, object]:
+    receipt, request = entry.receipt, dump(entry.request)
+    return {
+        "mark": entry.mark,
+        "provider": receipt.provider,
+        "kind": receipt.kind,
+        "at": receipt.at.isoformat(),
+        "receipt": receipt.token,
+        "request": None if request is None else json.loads(request),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -37,6 +38,7 @@ from personakit.workflows import (
     check_ability,
     check_timeout,
     deadline_in,
+    hold_deadline,
 )
 
 T = TypeVar("T")
@@ -217,6 +219,18 @@ class PersonaKit(Operations, Readings, Recovery):
         """
         self.require(request.ability)
         self._provider.build_submit(request)
+
+    def deadline(self, timeout: float) -> AbstractContextManager[None]:
+        """Set one deadline for several calls: ``with kit.deadline(600): ...``.
+
+        No call inside lasts beyond it, whatever its own timeout is. What comes too late
+        raises the same errors as ever, so that no paid request is torn and no job
+        forgotten, as a cancellation from outside would have it.
+
+        Args:
+            timeout: Seconds from now.
+        """
+        return hold_deadline(timeout)
 
     def deadline_in(self, timeout: float | None) -> float:
         """Turn seconds from now, None for the client's own, into loop time."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -145,9 +146,27 @@ def check_timeout(timeout: float) -> float:
     return timeout
 
 
+_limit: ContextVar[float] = ContextVar("personakit_deadline", default=math.inf)
+
+
 def deadline_in(timeout: float) -> float:
-    """Turn seconds from now into loop time; see `check_timeout`."""
-    return asyncio.get_running_loop().time() + check_timeout(timeout)
+    """Turn seconds from now into loop time, no later than `hold_deadline` says.
+
+    Raises:
+        InvalidRequest: not a positive number.
+    """
+    now = asyncio.get_running_loop().time()
+    return min(now + check_timeout(timeout), _limit.get())
+
+
+@contextmanager
+def hold_deadline(timeout: float) -> Generator[None]:
+    """Let no call in this block last longer than to that many seconds from now."""
+    token = _limit.set(deadline_in(timeout))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 def check_ability(provider: Provider, ability: Ability) -> None:

@@ -21,10 +21,13 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.progress import Progress
 
-from personakit import JobState, PersonaKit, Snapshot, demo
+from personakit import Ability, JobState, MusicRequest, PersonaKit, Snapshot, demo
 from personakit.cli import _serve, _show_live, cli
+from personakit.convert import parse_token
 from personakit.errors import ServiceUnavailable
+from personakit.journal import Entry, Mark, SqliteJournal
 from personakit.providers import PROVIDERS
+from personakit.receipt import Receipt
 
 COMMAND = [sys.executable, "-m", "personakit"]
 
@@ -202,3 +205,49 @@ def test_taken_port_is_named():
 
     assert shown.exit_code == 1
     assert shown.output.startswith(f"Error: Port {port}: ")
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Write a journal with one submit of each kind of mark."""
+    path = tmp_path / "jobs.db"
+    request = MusicRequest(idea="a rainy night")
+
+    async def fill() -> None:
+        kept = SqliteJournal(path)
+        for mark in Mark:
+            receipt = Receipt("sunoapi", Ability.MUSIC, job_id=None)
+            await kept.record(Entry(receipt, mark, request))
+        await kept.aclose()
+
+    asyncio.run(fill())
+    return path
+
+
+def test_pending_lists_what_has_no_job(journal):
+    """One line for each, by which a person or a script can go on."""
+    shown = CliRunner().invoke(cli, ["pending", str(journal)])
+    told = json.loads(
+        CliRunner().invoke(cli, ["pending", str(journal), "--json"]).stdout
+    )
+
+    assert shown.exit_code == 0
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == [
+        "intent",
+        "sending",
+        "unknown",
+    ]
+    assert shown.stderr == "3 pending\n"
+    assert [line["mark"] for line in told] == ["intent", "sending", "unknown"]
+    assert told[0]["request"] == {"idea": "a rainy night"}
+    assert parse_token(told[0]["receipt"]).provider == "sunoapi"
+
+
+def test_pending_of_what_is_no_journal(tmp_path):
+    """A file that is none is named."""
+    path = tmp_path / "songs.txt"
+    path.write_text("la la la " * 200)
+    shown = CliRunner().invoke(cli, ["pending", str(path)])
+
+    assert shown.exit_code == 1
+    assert "not a database" in shown.stderr
