@@ -26,6 +26,7 @@ from personakit.errors import (
     WaitTimeout,
 )
 from personakit.job import Job
+from personakit.journal import Entry, Mark
 from personakit.models import (
     Credits,
     JobState,
@@ -58,6 +59,7 @@ __all__ = [
     "ContentRefused",
     "CoverRequest",
     "Credits",
+    "Entry",
     "ExtendRequest",
     "InsufficientCredits",
     "InvalidRequest",
@@ -66,6 +68,7 @@ __all__ = [
     "JobState",
     "JournalError",
     "MalformedAnswer",
+    "Mark",
     "MashupRequest",
     "MusicRequest",
     "NotFound",

@@ -26,6 +26,8 @@ PUBLIC = {
     "UploadRequest",
     "AuthenticationError",
     "Callbacks",
+    "Entry",
+    "Mark",
     "JournalError",
     "ContentRefused",
     "Credits",

@@ -76,7 +76,14 @@ UNPROCESSED = {
     },
     **{
         f"429, Retry-After {value}": Fault.status(429, retry_after=value)
-        for value in (0, 7, -5, 999_999, "soon", formatdate(time.time() + 9, usegmt=True))
+        for value in (
+            0,
+            7,
+            -5,
+            999_999,
+            "soon",
+            formatdate(time.time() + 9, usegmt=True),
+        )
     },
 }
 FAULTS = {**PROCESSED, **UNPROCESSED}
@@ -193,9 +200,7 @@ async def try_report(
 
             async def watch() -> None:
                 try:
-                    async for snapshot in job.updates():
-                        if snapshot.state.is_final:
-                            ends.append(snapshot)
+                    ends.extend([s async for s in job.updates() if s.state.is_final])
                 except PersonaKitError:
                     count["interrupted"] += 1
                     emulator.clear_faults()

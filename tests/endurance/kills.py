@@ -25,7 +25,7 @@ from typing import Any
 
 import attrs
 
-from personakit import MusicRequest, PersonaKit
+from personakit import MusicRequest, PersonaKit, download, submits, workflows
 from personakit.emulator import Emulator, Fault
 from personakit.journal import Entry, Mark, SqliteJournal
 from personakit.pace import Pace
@@ -36,16 +36,25 @@ SPEED = 200
 REPETITIONS = 8
 AT_ONCE = 4
 POINTS = (
-    *(f"{side} {mark}" for mark in ("intent", "sending") for side in ("before", "after")),
+    *(
+        f"{side} {mark}"
+        for mark in ("intent", "sending")
+        for side in ("before", "after")
+    ),
     "connecting",
     "in flight",
     "after the answer",
-    *(f"{side} {mark}" for mark in ("accepted", "closed") for side in ("before", "after")),
+    *(
+        f"{side} {mark}"
+        for mark in ("accepted", "closed")
+        for side in ("before", "after")
+    ),
     "reading",
     "downloading",
     "before the name",
     "after the name",
 )
+AFTER_THE_END = ("after closed", "downloading", "before the name", "after the name")
 KINDS = ("key", "list", "neither")
 SONG = MusicRequest(lyrics="[Verse]\nBlue hour", style="jazz", title="Blue hour")
 
@@ -60,17 +69,17 @@ def die(*_: object) -> None:
 
 def arm(point: str) -> None:
     """Have this process die at a point of its work."""
-    import personakit.download as download
-    import personakit.submits as submits
-    import personakit.workflows as workflows
+    _arm_journal(point)
+    _arm_answers(point)
+    _arm_files(point)
+    if point == "connecting":
+        asyncio.SelectorEventLoop.sock_connect = die  # type: ignore[assignment]
 
-    record, attempt, give_name = (
-        SqliteJournal.record,
-        submits.attempt_call,
-        download._give_name,
-    )
 
-    async def record_armed(self: SqliteJournal, entry: Entry) -> Entry:
+def _arm_journal(point: str) -> None:
+    record = SqliteJournal.record
+
+    async def armed(self: SqliteJournal, entry: Entry) -> Entry:
         if point == f"before {entry.mark}":
             die()
         stands = await record(self, entry)
@@ -78,7 +87,13 @@ def arm(point: str) -> None:
             die()
         return stands
 
-    async def attempt_armed(*args: Any) -> Any:
+    SqliteJournal.record = armed  # type: ignore[method-assign]
+
+
+def _arm_answers(point: str) -> None:
+    attempt = submits.attempt_call
+
+    async def submit_armed(*args: Any) -> Any:
         if point == "in flight":
             asyncio.get_running_loop().call_later(0.1, die)
         answer = await attempt(*args)
@@ -91,7 +106,14 @@ def arm(point: str) -> None:
             asyncio.get_running_loop().call_later(0.002, die)
         return await attempt(*args)
 
-    def give_name_armed(*args: Any) -> Path:
+    submits.attempt_call = submit_armed
+    workflows.attempt_call = read_armed
+
+
+def _arm_files(point: str) -> None:
+    give_name = download._give_name
+
+    def armed(*args: Any) -> Path:
         if point == "before the name":
             die()
         path = give_name(*args)
@@ -99,18 +121,13 @@ def arm(point: str) -> None:
             die()
         return path
 
-    SqliteJournal.record = record_armed  # type: ignore[method-assign]
-    submits.attempt_call = attempt_armed
-    workflows.attempt_call = read_armed
-    download._give_name = give_name_armed
+    download._give_name = armed
     if point == "downloading":
         download._report = die
-    if point == "connecting":
-        asyncio.SelectorEventLoop.sock_connect = die  # type: ignore
 
 
 def dialect(kind: str) -> str | Provider:
-    """Return the service of a kind: one with keys, one with a list, one with neither."""
+    """Return a service with keys, one with a list of jobs, or one with neither."""
     return {"key": Evolink(replay_keys=True), "list": "evolink"}.get(kind, "sunoapi")
 
 
@@ -227,10 +244,9 @@ def judge(
 ) -> None:
     """Compare the ledger, the journal and the folder."""
     paid = [charge.job_id for charge in emulator.charges]
-    files = [path for path in out.glob("*")] if out.exists() else []
-    visible = [path for path in files if not path.name.startswith(".")]
+    visible = [path for path in out.glob("*") if not path.name.startswith(".")]
     half = [path.name for path in visible if not is_whole(path)]
-    has_ended = point in {"after closed", "downloading", "before the name", "after the name"}
+    has_ended = point in AFTER_THE_END
     is_known = told["jobs"] == paid or told["pending"] == 1 or has_ended
     # Where the service can tell, a job that was paid for must be found, not suspected.
     is_found = kind == "neither" or has_ended or not paid or told["jobs"] == paid
