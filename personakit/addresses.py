@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 
@@ -63,10 +64,13 @@ def _parse(
 
 def make_guard(
     is_allowed: Callable[[str], bool],
-) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
-    """Make a factory of sockets that refuses other addresses."""
+) -> Callable[[Any], socket.socket]:
+    """Make a factory of sockets that refuses other addresses.
 
-    def open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    It takes what ``getaddrinfo`` gives of one address, as aiohttp hands it on.
+    """
+
+    def open_socket(info: Any) -> socket.socket:
         family, kind, protocol, _, address = info
         if not is_allowed(str(address[0])):
             raise ForbiddenAddress(errno.EACCES, "this address is not allowed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -45,10 +46,9 @@ def connect(
     return PersonaKit(provider, **options)
 
 
-@pytest.fixture
-def service() -> Iterator[Emulator]:
-    """Run an emulator in a thread and a real-time loop of its own, very fast."""
-    emulator = Emulator(speed=200)
+@contextmanager
+def in_thread(emulator: Emulator) -> Iterator[Emulator]:
+    """Run an emulator in a thread and a real-time loop of its own."""
     started, stop = threading.Event(), threading.Event()
 
     async def serve() -> None:
@@ -59,9 +59,18 @@ def service() -> Iterator[Emulator]:
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     started.wait(timeout=5)
-    yield emulator
-    stop.set()
-    thread.join()
+    try:
+        yield emulator
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def service() -> Iterator[Emulator]:
+    """Run a very fast emulator beside the test."""
+    with in_thread(Emulator(speed=200)) as emulator:
+        yield emulator
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ both cannot share one misreading. Requests are made up from the files alone.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from personakit.emulator import Emulator
+from tests.conftest import in_thread
 
 DATA = Path(__file__).parents[1] / "data"
 FOLDERS = {
@@ -50,21 +49,9 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Emulator]:
-    """Run one emulator for all, in a thread and a loop of its own."""
-    emulator = Emulator(speed=1000, credits=1e9)
-    started, stop = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with emulator:
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    started.wait(timeout=5)
-    yield emulator
-    stop.set()
-    thread.join()
+    """Run one emulator for all."""
+    with in_thread(Emulator(speed=1000, credits=1e9)) as emulator:
+        yield emulator
 
 
 def every_operation() -> list[Any]:

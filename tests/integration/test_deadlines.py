@@ -17,6 +17,7 @@ from personakit import (
 )
 from personakit.emulator import Fault
 from personakit.job import CANCEL_TIMEOUT
+from personakit.providers import PROVIDERS
 from personakit.providers.evolink import Evolink
 from personakit.wire import Call, Request
 from tests.conftest import connect
@@ -128,3 +129,10 @@ async def test_service_that_cannot_says_so_before_the_wait(kit, wish):
         await job.result(**{wish: "cancel"})
     with pytest.raises(Unsupported):
         await job.cancel()
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_no_service_can_stop_jobs(name):
+    """Every dialect refuses by name, since no page tells of a way."""
+    with pytest.raises(Unsupported, match="does not offer cancel"):
+        PROVIDERS[name]().build_cancel("j", Ability.MUSIC)

@@ -10,6 +10,7 @@ import aiohttp
 from personakit import (
     Ability,
     Credits,
+    Entry,
     ExtendRequest,
     Job,
     MusicRequest,
@@ -85,6 +86,18 @@ async def operations(kit: PersonaKit, source: Track) -> None:
     assert_type(kit.attach("token", ExtendRequest), Job[tuple[Track, ...]])
     async for job in kit.jobs():
         assert_type(job, Job[Persona | tuple[Track, ...] | Stems | Track])
+
+
+async def recovery(kit: PersonaKit, receipt: Receipt) -> None:
+    """What a crash or a lost answer left behind is typed like anything else."""
+    assert_type(await kit.pending(), tuple[Entry, ...])
+    found = await kit.reconcile(receipt)
+    assert_type(found, Job[Persona | tuple[Track, ...] | Stems | Track] | None)
+    assert_type(await kit.personas.get("Jazz"), Persona | None)
+    callbacks = kit.callbacks(public_url="https://a.example", secret="s" * 16)
+    assert_type(await callbacks.receive("POST", "/x", [], b""), int)
+    with kit.deadline(60):
+        await kit.abandon(receipt)
 
 
 def errors(error: PersonaKitError) -> None:
