@@ -16,11 +16,12 @@ from personakit.callbacks import Callbacks, make_callbacks
 from personakit.convert import parse_token
 from personakit.download import Progress, save_track
 from personakit.errors import refuse
+from personakit.history import History
 from personakit.job import Job
 from personakit.journal import Entry, Journal, open_journal
 from personakit.models import Listed, Result, Snapshot, Track
 from personakit.operations import Operations
-from personakit.pace import Pace
+from personakit.pace import Pace, PaceName, find_pace
 from personakit.perloop import PerLoop
 from personakit.poller import Poller
 from personakit.providers import find_provider
@@ -77,7 +78,9 @@ class PersonaKit(Operations, Readings, Recovery):
             several processes, and one account of each service.
         timeout: Seconds that a call may take from submit to result, ``math.inf`` for
             no limit.
-        pace: How often to look at a job; None for the usual.
+        pace: How often to look at a job: ``"eager"``, ``"balanced"`` (the usual),
+            ``"thrifty"``, or a `personakit.pace.Pace`. What jobs of a kind have taken
+            so far is learned from.
 
     Raises:
         InvalidRequest: an argument breaks a rule.
@@ -95,7 +98,7 @@ class PersonaKit(Operations, Readings, Recovery):
         session: aiohttp.ClientSession | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
         timeout: float = DEFAULT_TIMEOUT,
-        pace: Pace | None = None,
+        pace: Pace | PaceName | None = None,
     ) -> None:
         self._provider = find_provider(provider)
         self._base_url = find_base_url(self._provider, base_url)
@@ -105,7 +108,7 @@ class PersonaKit(Operations, Readings, Recovery):
         self._key = find_key(api_key, self._provider.key_variable)
         self._session = session
         self._timeout = check_timeout(timeout)
-        self._pace = pace or Pace()
+        self._pace, self._history = find_pace(pace), History()
         self._callbacks: Callbacks | None = None
         self._journal = open_journal(journal)
         self._engines = PerLoop(self._open_engine, self._close_engine)
@@ -116,7 +119,7 @@ class PersonaKit(Operations, Readings, Recovery):
             transport=Transport(
                 self._base_url, self._key, self._session, self._files_url
             ),
-            poller=Poller(self._pace),
+            poller=Poller(self._pace, self._history),
             journal=self._journal,
             address=self._find_address,
         )

@@ -1,16 +1,20 @@
-"""When to look at a job next: pure arithmetic, no clock and no loop.
-
-A read costs the service and the account's rate limit, a late read costs the caller
-time. Until half of the estimate has passed nothing can have happened, so nobody
-looks; from there on the pauses grow with the age of the job, so that the lag stays a
-small share of the whole wait.
-"""
+"""How often a job is read: as seldom as its outlook allows, at the worth of a read."""
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import attrs
 
-_DOUBLINGS = 30  # of the pause after failures; more would only overflow
+from personakit.errors import refuse
+from personakit.outlook import Outlook
+
+PaceName: TypeAlias = Literal["eager", "balanced", "thrifty"]
+
+_DOUBLINGS = 30  # of a pause after failures; far beyond any bound
+_LONGEST_FAILING = 10.0  # seconds between two looks while nothing but failures comes
+_REPORTED = 100.0  # times that a read is worth where changes are reported anyway
+_LONGEST_REPORTED = 60.0  # seconds between two looks at most there
 
 
 @attrs.frozen
@@ -19,14 +23,14 @@ class Sighting:
 
     Attributes:
         age: Seconds since it was submitted.
-        estimate: The service's guess of the whole job in seconds, None for none.
+        outlook: What is thought of its duration.
         failures: Readings in a row that brought nothing.
         retry_after: Seconds that the service asked to wait, None when it did not.
         is_reported: True where the service is likely to report changes by itself.
     """
 
     age: float
-    estimate: float | None = None
+    outlook: Outlook
     failures: int = 0
     retry_after: float | None = None
     is_reported: bool = False
@@ -37,21 +41,20 @@ class Pace:
     """How often to look.
 
     Attributes:
+        worth: Seconds by which the news of an end may come later on average, if that
+            saves one read.
         shortest: Seconds between two looks at the least.
-        longest: Seconds between two looks at the most, unless the service asks for
-            more.
-        share: Pause as a share of the job's age.
-        untold: Seconds assumed for a job whose service makes no estimate.
-        reported: How many times longer to wait where the service reports changes.
-        longest_reported: Seconds between two looks at the most there.
+        longest: Seconds between two looks at the most once half of the jobs are over,
+            unless the service asks for more. With `shortest` the same, it is a fixed
+            interval.
+        untold: Median seconds assumed for a job whose service makes no estimate, before
+            there is any experience.
     """
 
-    shortest: float = 1.0
-    longest: float = 10.0
-    share: float = 0.12
-    untold: float = 15.0
-    reported: float = 20.0
-    longest_reported: float = 60.0
+    worth: float = 0.1
+    shortest: float = 0.5
+    longest: float = 30.0
+    untold: float = 30.0
 
     def pause(self, sighting: Sighting) -> float:
         """Return the seconds to wait before the next look."""
@@ -59,10 +62,36 @@ class Pace:
             return max(sighting.retry_after, self.shortest)
         if sighting.failures:
             doublings = min(sighting.failures - 1, _DOUBLINGS)
-            return min(self.shortest * 2.0**doublings, self.longest)
-        estimate = sighting.estimate or self.untold
-        usual = min(max(sighting.age * self.share, self.shortest), self.longest)
-        if sighting.is_reported:
-            rare = min(usual * self.reported, self.longest_reported)
-            return max(estimate - sighting.age, rare)
-        return max(estimate / 2 - sighting.age, usual)
+            longest = max(min(self.longest, _LONGEST_FAILING), self.shortest)
+            return min(max(self.shortest, 1.0) * 2.0**doublings, longest)
+        if self.shortest == self.longest:
+            return self.shortest
+        worth = self.worth * (_REPORTED if sighting.is_reported else 1.0)
+        pause = sighting.outlook.pause(sighting.age, worth)
+        bound = _LONGEST_REPORTED if sighting.is_reported else self.longest
+        # Before half of the jobs are over even a long pause is a good one.
+        until_half = sighting.outlook.median - sighting.age
+        return max(min(pause, max(bound, until_half)), self.shortest)
+
+
+PACES: dict[PaceName, Pace] = {
+    "eager": Pace(worth=0.03, shortest=0.3),
+    "balanced": Pace(),
+    "thrifty": Pace(worth=0.5, longest=60.0),
+}
+"""Presets: a music job takes about 27, 15 or 7 reads, and 0.8, 1.5 or 3 s of lag."""
+
+
+def find_pace(pace: Pace | PaceName | None) -> Pace:
+    """Return a preset by its name, or the pace itself.
+
+    Raises:
+        InvalidRequest: there is no such preset.
+    """
+    if isinstance(pace, Pace):
+        return pace
+    if pace is not None and pace not in PACES:
+        raise refuse(
+            "pace", f"must be one of {', '.join(PACES)}, or a Pace", "Choose one"
+        )
+    return PACES[pace or "balanced"]

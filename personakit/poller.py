@@ -19,11 +19,15 @@ from typing import TypeAlias
 import attrs
 
 from personakit.errors import NotFound, PersonaKitError
-from personakit.models import Result, Snapshot
+from personakit.history import History, Trace
+from personakit.models import JobState, Result, Snapshot
 from personakit.pace import Pace, Sighting
 
 Reading: TypeAlias = Callable[[], Awaitable[Snapshot[Result]]]
 
+GRID = 0.1
+"""Seconds to multiples of which readings are put off."""
+ROUNDING = 1e-6
 PATIENCE = 300.0
 """Seconds of nothing but failed readings after which a wait gives up."""
 EARLY_PATIENCE = 30.0
@@ -31,6 +35,9 @@ EARLY_PATIENCE = 30.0
 READINGS_AT_ONCE = 64
 """Readings under way at the same time; due ones beyond that wait their turn."""
 
+VAGUE = 0.5
+"""Time between two readings, as a share of a job's age, above which an end between them
+is no experience."""
 TRUST = 600.0
 """Seconds after a report for which further ones are expected."""
 
@@ -59,6 +66,11 @@ class Watch:
         expects_reports: True where the service was asked to report on the job.
         is_reported: True once a report on it came.
         is_woken: True when one came since the last reading began.
+        kind: Of job, by which durations are compared.
+        estimate: The service's first guess of the whole duration in seconds, None for
+            none.
+        trace: What the job has told of its progress.
+        read_at: Loop time at which the last good reading ended, None before the first.
     """
 
     job_id: str
@@ -77,6 +89,10 @@ class Watch:
     expects_reports: bool = False
     is_reported: bool = False
     is_woken: bool = False
+    kind: str = ""
+    estimate: float | None = None
+    trace: Trace = attrs.field(factory=Trace)
+    read_at: float | None = None
 
     def tell(self) -> None:
         """Wake everyone who waits for a change."""
@@ -88,11 +104,13 @@ class Poller:
     """Reads the jobs of one event loop.
 
     Args:
-        pace: When to look next.
+        pace: How often to look.
+        history: What jobs have taken so far; shared by all loops of a client.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, history: History | None = None) -> None:
         self._pace = pace
+        self._history = history or History()
         self._loop = asyncio.get_running_loop()
         self._watches: dict[str, Watch] = {}
         self._due: list[tuple[float, int, Watch]] = []
@@ -110,6 +128,7 @@ class Poller:
         latest: Snapshot[Result] | None,
         age: float,
         every: float = 0.0,
+        kind: str = "",
         expects_reports: bool = False,
     ) -> AsyncGenerator[Snapshot[Result], None]:
         """Yield the job's snapshot now and at each change, up to the final one.
@@ -122,6 +141,7 @@ class Poller:
             latest: The last known reading; None looks at once.
             age: Seconds since it was submitted.
             every: Least seconds between two of the snapshots yielded.
+            kind: Of job; jobs of one kind are expected to take about the same time.
             expects_reports: True where the service was asked to report: as long as
                 reports on any job arrive, this one is looked at rarely.
 
@@ -129,7 +149,7 @@ class Poller:
             PersonaKitError: what makes any further reading pointless.
         """
         seen: Snapshot[Result] | None = None
-        with self._attend(job_id, read, latest, age) as watch:
+        with self._attend(job_id, read, latest, age, kind) as watch:
             watch.expects_reports = expects_reports
             while True:
                 if watch.error is not None:
@@ -162,10 +182,13 @@ class Poller:
         read: Reading,
         latest: Snapshot[Result] | None,
         age: float,
+        kind: str,
     ) -> Generator[Watch]:
         watch = self._watches.get(job_id)
         if watch is None:
-            watch = Watch(job_id, read, self._loop.time() - age, latest)
+            watch = Watch(job_id, read, self._loop.time() - age, latest, kind=kind)
+            if latest is not None:
+                watch.estimate, watch.read_at = latest.estimated_time, watch.born
             self._watches[job_id] = watch
             self._plan(watch, at_once=latest is None)
         watch.attendants += 1
@@ -195,7 +218,12 @@ class Poller:
             return
         sighting = Sighting(
             age=now - watch.born,
-            estimate=watch.snapshot.estimated_time if watch.snapshot else None,
+            outlook=self._history.outlook(
+                watch.kind,
+                estimate=watch.estimate,
+                untold=self._pace.untold,
+                trace=watch.trace,
+            ),
             failures=watch.failures,
             retry_after=retry_after,
             is_reported=watch.expects_reports and now < self._trusted_until,
@@ -203,7 +231,8 @@ class Poller:
         self._set_due(watch, now + self._pace.pause(sighting))
 
     def _set_due(self, watch: Watch, due: float) -> None:
-        watch.due = due
+        # On a common grid, so that many readings share one wake-up.
+        due = watch.due = math.ceil(due / GRID - ROUNDING) * GRID
         heapq.heappush(self._due, (due, next(self._order), watch))
         self._arm()
 
@@ -256,6 +285,7 @@ class Poller:
 
     def _take(self, watch: Watch, snapshot: Snapshot[Result]) -> None:
         watch.failures, watch.missing_since = 0, math.inf
+        self._learn(watch, snapshot)
         before = watch.snapshot
         if before is not None and not before.state.can_become(snapshot.state):
             snapshot = attrs.evolve(snapshot, state=before.state)
@@ -269,6 +299,25 @@ class Poller:
             watch.tell()
         if not snapshot.state.is_final:
             self._plan(watch)
+
+    def _learn(self, watch: Watch, snapshot: Snapshot[Result]) -> None:
+        """Take from a reading what it tells of this job's duration, and of others'."""
+        now, before = self._loop.time(), watch.read_at
+        watch.read_at = now
+        watch.estimate = watch.estimate or snapshot.estimated_time
+        if not snapshot.state.is_final:
+            watch.trace.note(now - watch.born, snapshot.progress)
+            return
+        # It ended somewhere between two readings; where they lie far apart, as after
+        # a break, that says too little.
+        gap = now - (watch.born if before is None else before)
+        if snapshot.state is JobState.COMPLETED and gap <= VAGUE * (now - watch.born):
+            self._history.record(
+                watch.kind,
+                now - watch.born - gap / 2,
+                estimate=watch.estimate,
+                trace=watch.trace,
+            )
 
     def _note_strange_state(self, snapshot: Snapshot[Result]) -> None:
         word = snapshot.service_state

@@ -213,6 +213,7 @@ async def follow(
         latest=latest,
         age=age,
         every=every,
+        kind=f"{engine.provider.name} {receipt.kind}",
         expects_reports=is_reported and engine.address(receipt) is not None,
     )
     try:

@@ -16,7 +16,7 @@ LAYERS = (
     # language
     {"wire", "convert", "archive"},
     # dialects and other pure parts, no I/O
-    {"providers", "pace", "journal"},
+    {"providers", "pace", "outlook", "history", "journal"},
     # engines
     {"transport", "addresses", "retry", "poller", "download", "perloop"},
     # workflows
@@ -46,6 +46,8 @@ SIDEWAYS = {
     ("requests", "models"),
     ("requests", "receipt"),
     ("download", "retry"),
+    ("history", "outlook"),
+    ("pace", "outlook"),
     ("transport", "addresses"),
     ("download", "transport"),
     ("job", "workflows"),
@@ -65,7 +67,7 @@ SIDEWAYS = {
 }
 ENGINES = 3
 # Engines know calls, not dialects: of layer 2 they may see only these.
-ENGINES_MAY_SEE = {"pace"}
+ENGINES_MAY_SEE = {"pace", "history"}
 ALLOWED_OUTSIDE = {
     "aiohttp": {"transport", "addresses", "client", "callbacks", "emulator"},
     "backoff": {"retry"},

@@ -287,7 +287,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Check the file, and bring it to the newest version."""
-    [[mode]] = connection.execute("PRAGMA journal_mode = WAL")
+    mode = _choose_log(connection)
     if mode != "wal":
         raise sqlite3.OperationalError(f"no write-ahead log here, but {mode}")
     connection.execute("PRAGMA synchronous = FULL")
@@ -302,6 +302,21 @@ def _prepare(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _choose_log(connection: sqlite3.Connection) -> str:
+    """Ask for a write-ahead log; this step alone does not wait for others by itself."""
+    until = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            [[mode]] = connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return str(mode)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -40,7 +40,7 @@ class Stoppable(Evolink):
 async def test_one_deadline_over_several_calls(kit: PersonaKit):
     """Whatever the timeouts of the calls are, the block's deadline holds."""
     loop = asyncio.get_running_loop()
-    with kit.deadline(100):
+    with kit.deadline(75):
         tracks = await kit.generate(idea="rain", timeout=90)
         with pytest.raises(WaitTimeout) as late:
             await kit.generate(idea="rain", timeout=900)
@@ -50,7 +50,7 @@ async def test_one_deadline_over_several_calls(kit: PersonaKit):
     job = kit.attach(late.value.receipt)
 
     assert len(tracks) == 2
-    assert 0 <= ended - 100 <= 0.1
+    assert 0 <= ended - 75 <= 0.1
     assert len(await job) == 2  # after the block its deadline is gone
 
 

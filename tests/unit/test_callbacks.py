@@ -246,13 +246,13 @@ async def test_signature_is_wanted_where_a_secret_is_set(emulator, name):
 
 
 async def test_forgeries(kit, emulator, job):
-    """Of 20,000 mutated addresses and bodies none is taken, and none is a 5xx."""
+    """Of 20,000 mutated addresses and bodies none is taken, none is a 5xx."""
     callbacks, chance = receive_with(kit), random.Random(4)
     token = token_of(callbacks, job.receipt)
     letters = "abcXYZ019-_=+/.%\u00fc "
     answers: dict[int, int] = {}
     reads = emulator.count("read")
-    for _ in range(20_000):
+    for _ in range(20_500):
         forged = list(token)
         for _ in range(chance.randint(1, 3)):
             place = chance.randrange(len(forged))
@@ -270,7 +270,7 @@ async def test_forgeries(kit, emulator, job):
         answers[status] = answers.get(status, 0) + 1
 
     assert set(answers) == {404}
-    assert sum(answers.values()) > 19_000
+    assert sum(answers.values()) >= 20_000
     assert emulator.count("read") == reads
 
 
@@ -424,7 +424,7 @@ async def test_report_wakes_a_job_in_another_loop(service):
 
 
 async def test_flood_of_reports_reads_at_its_pace(kit, emulator, job):
-    """However often the same report comes, the job is read once a second at most."""
+    """However often the same report comes, the job is read twice a second at most."""
     callbacks = receive_with(kit)
     waiting = asyncio.create_task(job.result())
     await asyncio.sleep(1)
@@ -435,4 +435,4 @@ async def test_flood_of_reports_reads_at_its_pace(kit, emulator, job):
     reads = emulator.count("read") - before
     await waiting
 
-    assert 5 <= reads <= 11
+    assert 5 <= reads <= 21

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from statistics import fmean
 
 import pytest
 
@@ -16,13 +17,23 @@ from personakit.errors import (
     RateLimited,
     ServiceUnavailable,
 )
+from personakit.history import History, Trace
 from personakit.models import JobState, Persona, Snapshot
-from personakit.pace import Pace
+from personakit.pace import Pace, Sighting
 from personakit.poller import EARLY_PATIENCE, PATIENCE, READINGS_AT_ONCE, Poller
 
 PERSONA = Persona("p1", "evolink")
 DONE = Snapshot("j1", JobState.COMPLETED, "completed", result=PERSONA)
 QUEUED = Snapshot("j1", JobState.QUEUED, "pending")
+
+
+class Rare(Pace):
+    """Looks after every 50 seconds."""
+
+    def pause(self, _: Sighting) -> float:
+        return 50.0
+
+
 STEADY = Pace(shortest=1.0, longest=1.0)
 BUSY = ServiceUnavailable("busy", retry_safe=True)
 
@@ -70,11 +81,11 @@ async def test_job_is_read_until_it_ends():
 async def test_unknown_job_is_read_at_once_and_a_fresh_one_later():
     """A job found by its receipt is looked at now, a fresh one by the pace."""
     attached, fresh = Service(DONE), Service(DONE)
-    await wait(Poller(Pace()), attached)
-    await wait(Poller(Pace()), fresh, latest=QUEUED)
+    await wait(Poller(Rare()), attached)
+    await wait(Poller(Rare()), fresh, latest=QUEUED)
 
     assert attached.times == [0]
-    assert fresh.times == [7.5]
+    assert fresh.times == [50]
 
 
 async def test_same_snapshot_is_not_yielded_twice():
@@ -290,7 +301,7 @@ async def test_readings_at_once_are_bounded_and_nobody_starves():
 
 async def test_earlier_due_time_is_not_missed():
     """A job that is due sooner than those before it is read at its own time."""
-    poller = Poller(Pace())
+    poller = Poller(Rare())
     late, soon = Service(DONE), Service(DONE)
     patient = Snapshot("j1", JobState.QUEUED, "pending", estimated_time=100.0)
     first = asyncio.create_task(wait(poller, late, latest=patient))
@@ -331,7 +342,7 @@ async def test_closing_an_idle_poller_is_harmless():
 async def test_report_wakes_the_reading():
     """A report has the job read at once, not at its next due time."""
     service = Service(QUEUED, DONE)
-    poller = Poller(Pace(shortest=1, longest=100, untold=200))
+    poller = Poller(Rare(shortest=1))
     loop = asyncio.get_running_loop()
     loop.call_later(10, poller.wake, "another job")
     loop.call_later(20, poller.wake, "j1")
@@ -346,8 +357,8 @@ async def test_report_wakes_the_reading():
 async def test_report_during_a_reading_brings_another():
     """What a reading may have come too early for is read again soon."""
     service = Service(running(0.5), DONE)
-    poller = Poller(Pace(shortest=1, longest=100, untold=20))
-    asyncio.get_running_loop().call_later(11, poller.wake, "j1")
+    poller = Poller(Rare(shortest=1))
+    asyncio.get_running_loop().call_later(51, poller.wake, "j1")
 
     async def read() -> Snapshot[Persona]:
         snapshot = await service.read()
@@ -359,4 +370,58 @@ async def test_report_during_a_reading_brings_another():
     await poller.aclose()
 
     assert seen[-1] == DONE
-    assert service.times == [10, 13]
+    assert service.times == [50, 53]
+
+
+async def test_readings_gather_on_a_grid():
+    """Jobs that come due at about the same time share one wake-up."""
+    poller = Poller(Rare())
+    services = [Service(DONE) for _ in range(20)]
+    waits = []
+    for number, service in enumerate(services):
+        job_id = f"j{number}"
+        waits.append(
+            asyncio.create_task(wait(poller, service, job_id=job_id, latest=QUEUED))
+        )
+        await asyncio.sleep(0.004)
+    await asyncio.gather(*waits)
+
+    assert {round(service.times[0], 6) for service in services} == {50.0, 50.1}
+
+
+@pytest.mark.parametrize("seconds", [10.0, 100.0])
+async def test_durations_are_learned(seconds):
+    """With experience the same job costs less, in reads and lag together."""
+    history = History()
+    costs: list[float] = []
+    for number in range(40):
+        poller = Poller(Pace(), history)
+        began = asyncio.get_running_loop().time()
+        end = began + seconds
+
+        def answer(now: float, end: float = end) -> Snapshot[Persona]:
+            return DONE if now >= end else running(0.05)
+
+        service = Service(at=answer)
+        snapshots = poller.follow(
+            f"j{number}", service.read, latest=QUEUED, age=0, kind="music"
+        )
+        async with aclosing(snapshots):
+            seen = [one async for one in snapshots]
+        assert seen[-1] == DONE
+        costs.append(service.times[-1] - end + 0.1 * len(service.times))
+
+    assert fmean(costs[-10:]) < 0.7 * fmean(costs[:2])
+
+
+async def test_job_taken_up_late_teaches_nothing():
+    """An end that may lie anywhere in a long break is no experience."""
+    history = History()
+    poller = Poller(Pace(), history)
+    snapshots = poller.follow("j1", Service(DONE).read, latest=None, age=9000, kind="k")
+    async with aclosing(snapshots):
+        assert [one async for one in snapshots] == [DONE]
+
+    assert history.outlook("k", estimate=None, untold=30, trace=Trace()).median == (
+        pytest.approx(30)
+    )

@@ -132,6 +132,25 @@ async def test_several_writers_on_one_file(path):
     assert {e.receipt for e in entries} == {r for mine in receipts for r in mine}
 
 
+async def test_file_that_is_just_being_made(path, monkeypatch):
+    """Who comes while another one sets the file up waits, and is told when too long."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT", 0.1)
+    await refused(SqliteJournal(path), "locked")
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT", 5)
+    journal, receipt = SqliteJournal(path), make()
+    writing = asyncio.create_task(journal.record(Entry(receipt, Mark.INTENT)))
+    await asyncio.sleep(0.1)
+    other.execute("ROLLBACK")
+    await writing
+    found = await journal.find(receipt.key)
+    await journal.aclose()
+    other.close()
+
+    assert found == Entry(receipt, Mark.INTENT)
+
+
 async def test_one_journal_in_two_loops(path):
     """One journal may be used from several loops at once."""
     journal = SqliteJournal(path)

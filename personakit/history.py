@@ -1,0 +1,159 @@
+"""What jobs have taken so far, and what that says of the next one.
+
+Of each kind of job the latest durations are kept, as ratios to the service's estimate
+where there is one. Their middle and their spread replace the service's word little by
+little; they are taken from quantiles, so that a few odd ones do not matter. Progress is
+believed where it has told the truth: on jobs before, and on this one so far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from itertools import accumulate
+
+import attrs
+
+from personakit.outlook import Outlook
+
+KEPT = 200
+"""Durations that are kept of each kind; older ones are dropped."""
+KINDS = 100
+"""Kinds that are kept; the one that has not been used for longest is dropped."""
+
+_FADE = 0.99  # weight of a duration against that of the next one
+_PRIOR_SPREAD = 0.4  # of durations round a service's estimate, before any is known
+_UNTOLD_SPREAD = 0.7  # the same without an estimate
+_PRIOR_WEIGHT = 4.0  # durations that the prior is worth
+_KNOWN = 30  # durations from which on few surprises are expected
+_MANY_SURPRISES, _FEW_SURPRISES = 0.03, 0.01
+_TRIED = 5  # predictions that progress must have made before it is believed at once
+_EARLIEST_PROGRESS = 0.1  # below, a prediction says little
+_AGREEMENT = 0.1  # of two predictions, as a difference of logarithms
+_SURE = 0.08  # least spread: ends are only known to lie between two readings
+_CERTAIN = 0.01  # least spread round what progress predicts
+_QUANTILES = (0.16, 0.5, 0.84)  # of a normal distribution: one spread round the middle
+
+
+@attrs.define
+class _Past:
+    """The latest jobs of one kind.
+
+    Attributes:
+        lengths: Logarithms of durations, over the estimate where there was one.
+        errors: Logarithms of durations over what progress predicted of them.
+    """
+
+    lengths: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=KEPT))
+    errors: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=KEPT))
+
+
+@attrs.define
+class Trace:
+    """What one job has told of its progress.
+
+    Attributes:
+        first: What the first usable progress predicted, seconds in all; None before.
+        latest: What the latest did.
+        is_steady: False once two predictions did not agree.
+        is_confirmed: True once two did.
+    """
+
+    first: float | None = None
+    latest: float | None = None
+    is_steady: bool = True
+    is_confirmed: bool = False
+
+    def note(self, age: float, progress: float | None) -> None:
+        """Take in a reading."""
+        if progress is None or not _EARLIEST_PROGRESS <= progress < 1.0 or age <= 0.0:
+            return
+        predicted = age / progress
+        if self.latest is None:
+            self.first = predicted
+        elif abs(math.log(predicted / self.latest)) <= _AGREEMENT:
+            self.is_confirmed = True
+        else:
+            self.is_steady = False
+        self.latest = predicted
+
+
+class History:
+    """Remembers, per kind of job, and gives outlooks."""
+
+    def __init__(self) -> None:
+        self._past: dict[str, _Past] = {}
+
+    def record(
+        self, kind: str, seconds: float, *, estimate: float | None, trace: Trace
+    ) -> None:
+        """Remember how long a job took.
+
+        Args:
+            kind: Of the job; the model may be part of it.
+            seconds: From its submit to its end.
+            estimate: The service's guess, None for none.
+            trace: What it told on the way.
+        """
+        if seconds <= 0.0:
+            return
+        past = self._past.pop(kind, None) or _Past()
+        self._past[kind] = past  # the latest used is the last
+        if len(self._past) > KINDS:
+            del self._past[next(iter(self._past))]
+        past.lengths.append(math.log(seconds / _base(estimate)))
+        if trace.first is not None:
+            past.errors.append(math.log(seconds / trace.first))
+
+    def outlook(
+        self, kind: str, *, estimate: float | None, untold: float, trace: Trace
+    ) -> Outlook:
+        """Return what is to be thought of a job.
+
+        Args:
+            kind: Of the job.
+            estimate: The service's guess in seconds, None for none.
+            untold: Median in seconds where neither the service nor the past tells.
+            trace: What the job has told so far.
+        """
+        past = self._past.get(kind) or _Past()
+        if trace.latest is not None and trace.is_steady:
+            middle, spread = _fit(past.errors, 0.0, _PRIOR_SPREAD, weight=2.0)
+            if len(past.errors) >= _TRIED and spread <= _AGREEMENT:
+                predicted = trace.latest * math.exp(middle)
+                return Outlook(predicted, max(spread, _CERTAIN), _FEW_SURPRISES)
+            if trace.is_confirmed:
+                return Outlook(trace.latest, _AGREEMENT)
+        told = 0.0 if estimate else math.log(untold)
+        usual = _PRIOR_SPREAD if estimate else _UNTOLD_SPREAD
+        middle, spread = _fit(past.lengths, told, usual)
+        surprises = _FEW_SURPRISES if len(past.lengths) >= _KNOWN else _MANY_SURPRISES
+        return Outlook(
+            _base(estimate) * math.exp(middle), max(spread, _SURE), surprises
+        )
+
+
+def _base(estimate: float | None) -> float:
+    """Return what durations are measured in: the estimate, or seconds."""
+    return estimate if estimate and estimate > 0.0 else 1.0
+
+
+def _fit(
+    lengths: deque[float],
+    middle: float,
+    spread: float,
+    weight: float = _PRIOR_WEIGHT,
+) -> tuple[float, float]:
+    """Return middle and spread of what is known, beginning with a prior."""
+    weights = [_FADE**age for age in range(len(lengths) - 1, -1, -1)]
+    prior = weight / len(_QUANTILES)
+    points = sorted(
+        [*zip(lengths, weights, strict=True)]
+        + [(middle + spread * place, prior) for place in (-1.0, 0.0, 1.0)]
+    )
+    marks = list(accumulate(weight for _, weight in points))
+    low, median, high = (
+        next(p for (p, _), m in zip(points, marks, strict=True) if m >= q * marks[-1])
+        for q in _QUANTILES
+    )
+    return median, (high - low) / 2.0

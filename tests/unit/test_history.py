@@ -1,0 +1,145 @@
+"""What is learned of durations: little by little, robustly, and within bounds."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from personakit.history import KEPT, KINDS, History, Trace
+from personakit.outlook import Outlook
+
+
+def learn(durations, estimate=None) -> History:
+    history = History()
+    for seconds in durations:
+        history.record("music", seconds, estimate=estimate, trace=Trace())
+    return history
+
+
+def ask(history: History, *, estimate=None, trace=None, kind="music") -> Outlook:
+    return history.outlook(
+        kind, estimate=estimate, untold=30, trace=Trace() if trace is None else trace
+    )
+
+
+def draw(median, spread, count=300) -> list[float]:
+    chance = random.Random(3)
+    return [median * chance.lognormvariate(0, spread) for _ in range(count)]
+
+
+def test_without_experience_the_service_is_believed():
+    """The estimate is the median; without one it is what the pace assumes."""
+    told, untold = ask(History(), estimate=60), ask(History())
+
+    assert (told.median, untold.median) == (60, pytest.approx(30))
+    assert told.spread == pytest.approx(0.4)
+    assert untold.spread > told.spread
+
+
+@pytest.mark.parametrize("estimate", [None, 60, 20, 180])
+def test_experience_takes_over(estimate):
+    """After a hundred jobs the durations decide, however wrong the estimate is."""
+    outlook = ask(learn(draw(60, 0.3, 100), estimate), estimate=estimate)
+
+    assert outlook.median == pytest.approx(60, rel=0.12)
+    assert outlook.spread == pytest.approx(0.3, abs=0.1)
+    assert outlook.surprises == 0.01
+
+
+def test_an_estimate_scales_what_was_learned():
+    """A service that is always 20 % late is so with longer jobs too."""
+    outlook = ask(learn([12.0] * 100, 10), estimate=100)
+
+    assert outlook.median == pytest.approx(120)
+
+
+def test_odd_ones_do_not_matter():
+    """A few jobs that took for ever leave the outlook as it was."""
+    usual = draw(60, 0.3)
+    usual[::20] = [40_000.0] * len(usual[::20])
+    outlook = ask(learn(usual))
+
+    assert outlook.median == pytest.approx(60, rel=0.15)
+    assert outlook.spread < 0.5
+
+
+def test_recent_ones_weigh_more():
+    """When jobs become slower, so does the outlook."""
+    outlook = ask(learn([*[30.0] * 100, *[90.0] * 120]))
+
+    assert outlook.median == pytest.approx(90)
+
+
+def test_kinds_are_apart_and_bounded():
+    """One kind says nothing of another; memory does not grow for ever."""
+    history = learn([100.0] * (KEPT * 2))
+    for number in range(KINDS):
+        history.record(f"kind {number}", 5, estimate=None, trace=Trace())
+
+    assert ask(history, kind="music").median == pytest.approx(30)  # long unused
+    assert ask(history, kind="kind 99").median < 30.1
+    assert len(history._past) == KINDS
+
+
+def test_no_duration_is_no_experience():
+    """A job that took no time, by a clock that was set, is passed over."""
+    history = learn([0.0, -5.0])
+
+    assert ask(history) == ask(History())
+
+
+def trace_of(*readings: tuple[float, float | None]) -> Trace:
+    trace = Trace()
+    for age, progress in readings:
+        trace.note(age, progress)
+    return trace
+
+
+def test_progress_is_believed_once_two_readings_agree():
+    """A single reading proves nothing; two that agree predict the end."""
+    one = trace_of((30, 0.3))
+    two = trace_of((30, 0.3), (50, 0.5))
+
+    assert ask(History(), estimate=60, trace=one).median == 60
+    assert ask(History(), estimate=60, trace=two).median == pytest.approx(100)
+
+
+def test_progress_that_told_the_truth_is_believed_at_once():
+    """After some jobs on which it was right, one reading is enough."""
+    history = History()
+    for _ in range(8):
+        history.record("music", 100, estimate=60, trace=trace_of((30, 0.3)))
+    outlook = ask(history, estimate=60, trace=trace_of((20, 0.4)))
+
+    assert outlook.median == pytest.approx(50)
+    assert outlook.spread <= 0.1
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        [(10, 0.5), (20, 0.5), (30, 0.5)],  # stalled
+        [(10, 0.9), (20, 0.95), (60, 0.99)],  # always nearly done
+        [(30, 0.3), (50, 0.5), (60, 0.5)],  # stalled after a good beginning
+    ],
+)
+def test_progress_that_misleads_is_not_believed(readings):
+    """A prediction that does not hold leaves the outlook to experience."""
+    assert ask(History(), estimate=60, trace=trace_of(*readings)).median == 60
+
+
+@pytest.mark.parametrize("progress", [None, 0.0, 0.05, 1.0, 1.5, -1.0])
+def test_progress_that_says_nothing(progress):
+    """None, the very beginning, and the end predict nothing."""
+    assert trace_of((30, progress)) == Trace()
+    assert trace_of((0, 0.5)) == Trace()
+
+
+def test_outlooks_are_numbers():
+    """Extremes neither overflow nor vanish."""
+    outlook = ask(learn([1e-9, 1e9] * 50), estimate=1e-3)
+
+    assert math.isfinite(outlook.median)
+    assert outlook.pause(10, 0.1) > 0
