@@ -74,7 +74,7 @@ def find_best(kind: Kind, durations: list[float]) -> list[Point]:
     sums = [0.0]
     for seconds in ordered:
         sums.append(sums[-1] + seconds)
-    points = []
+    points: list[Point] = []
     for worth in [0.01 * 1.5**step for step in range(15)]:
         best = [0.0] * len(grid)
         choice = [len(grid) - 1] * len(grid)
@@ -91,7 +91,8 @@ def find_best(kind: Kind, durations: list[float]) -> list[Point]:
                 )
                 for j in range(i + 1, len(grid))
             )
-        looks, place = [], 0
+        looks: list[float] = []
+        place = 0
         while below[place] < len(ordered):
             place = choice[place]
             looks.append(grid[place])
@@ -149,10 +150,10 @@ def wait(
 
 
 PROGRESSES: dict[str, Progress] = {
-    "none": lambda *_: None,
+    "none": lambda _, __: None,
     "truthful": lambda age, seconds: age / seconds,
     "always nearly done": lambda age, _: 1 - 0.5 ** (1 + age / 10),
-    "stalled at a half": lambda *_: 0.5,
+    "stalled at a half": lambda _, __: 0.5,
     "in coarse steps": lambda age, seconds: math.floor(4 * age / seconds) / 4,
 }
 
