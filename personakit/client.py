@@ -19,6 +19,8 @@ from personakit.errors import refuse
 from personakit.history import History
 from personakit.job import Job
 from personakit.journal import Entry, Journal, open_journal
+from personakit.lanes import Lane
+from personakit.limits import Limits
 from personakit.models import Listed, Result, Snapshot, Track
 from personakit.operations import Operations
 from personakit.pace import Pace, PaceName, find_pace
@@ -81,6 +83,8 @@ class PersonaKit(Operations, Readings, Recovery):
         pace: How often to look at a job: ``"eager"``, ``"balanced"`` (the usual),
             ``"thrifty"``, or a `personakit.pace.Pace`. What jobs of a kind have taken
             so far is learned from.
+        limits: What the account may ask in how much time, None for what the service
+            publishes; what it does not is found out by what it refuses.
 
     Raises:
         InvalidRequest: an argument breaks a rule.
@@ -99,6 +103,7 @@ class PersonaKit(Operations, Readings, Recovery):
         journal: str | os.PathLike[str] | Journal | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         pace: Pace | PaceName | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._provider = find_provider(provider)
         self._base_url = find_base_url(self._provider, base_url)
@@ -109,6 +114,7 @@ class PersonaKit(Operations, Readings, Recovery):
         self._session = session
         self._timeout = check_timeout(timeout)
         self._pace, self._history = find_pace(pace), History()
+        self._limits = limits or self._provider.limits
         self._callbacks: Callbacks | None = None
         self._journal = open_journal(journal)
         self._engines = PerLoop(self._open_engine, self._close_engine)
@@ -121,6 +127,8 @@ class PersonaKit(Operations, Readings, Recovery):
             ),
             poller=Poller(self._pace, self._history),
             journal=self._journal,
+            starts=Lane(self._limits.starts),
+            reads=Lane(self._limits.reads),
             address=self._find_address,
         )
 

@@ -343,7 +343,7 @@ class Poller:
             self._end(watch, error)
 
     def _end(self, watch: Watch, error: Exception) -> None:
-        del self._watches[watch.job_id]
+        self._watches.pop(watch.job_id, None)
         watch.error = error
         watch.tell()
 

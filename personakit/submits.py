@@ -14,7 +14,12 @@ from typing import Any
 
 import attrs
 
-from personakit.errors import JournalError, OutcomeUnknown, PersonaKitError
+from personakit.errors import (
+    JournalError,
+    OutcomeUnknown,
+    PersonaKitError,
+    RateLimited,
+)
 from personakit.journal import Entry, Mark
 from personakit.models import JobState, Persona, Result, Snapshot
 from personakit.receipt import Receipt
@@ -122,6 +127,10 @@ class _Submission:
 
     async def attempt(self, within: float) -> Snapshot[Result]:
         """Send once, for a caller who has so many seconds."""
+        try:  # nothing is under way before there is room for it
+            await self.engine.starts.enter(within)
+        except RateLimited as error:
+            return await self._explain(error)
         self.is_sending = True
         return await self.engine.own(self._send(), self.receipt, within)
 
@@ -133,8 +142,9 @@ class _Submission:
         """Send, and leave in the journal whatever came of it."""
         engine = self.engine
         try:
-            await engine.journal.record(Entry(self.receipt, Mark.SENDING))
-            snapshot = await attempt_call(engine.transport, self.call, math.inf)
+            with engine.starts.hold():
+                await engine.journal.record(Entry(self.receipt, Mark.SENDING))
+                snapshot = await attempt_call(engine.transport, self.call, math.inf)
         except PersonaKitError as error:
             return await self._explain(error)
         await self._accept(snapshot)

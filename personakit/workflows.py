@@ -27,6 +27,7 @@ from personakit.errors import (
     refuse,
 )
 from personakit.journal import Entry, Journal, Mark
+from personakit.lanes import Lane
 from personakit.models import Persona, Result, Snapshot
 from personakit.poller import Poller
 from personakit.providers.base import Provider, unsupported
@@ -56,6 +57,8 @@ class Engine:
         transport: Sends.
         poller: Reads until the end.
         journal: Remembers; shared by all loops of the client.
+        starts: Lets paid requests pass as the account's limit allows.
+        reads: The same for everything else but downloads.
         address: Where the service shall report on a submit, None for nowhere.
         sendings: Paid requests under way. They belong to the client: a caller who is
             cancelled stops waiting, but does not tear the request.
@@ -65,6 +68,8 @@ class Engine:
     transport: Transport
     poller: Poller
     journal: Journal
+    starts: Lane
+    reads: Lane
     address: Callable[[Receipt], str | None] = _nowhere
     sendings: set[asyncio.Task[Any]] = attrs.field(
         factory=set[asyncio.Task[Any]], init=False
@@ -106,6 +111,8 @@ class Engine:
         for task in tuple(self.sendings):
             task.cancel()
         await asyncio.gather(*self.sendings, return_exceptions=True)
+        self.starts.close()
+        self.reads.close()
         await self.poller.aclose()
         await self.transport.aclose()
 
@@ -179,6 +186,19 @@ def check_ability(provider: Provider, ability: Ability) -> None:
         raise unsupported(provider.name, ability)
 
 
+async def look(engine: Engine, call: Call[T], within: float) -> T:
+    """Read something once, when the account's limit has room for it.
+
+    Raises:
+        RateLimited: there is no room in time.
+        PersonaKitError: what the answer, or the lack of one, means.
+    """
+    until = asyncio.get_running_loop().time() + within
+    async with engine.reads.place(within):
+        left = until - asyncio.get_running_loop().time()
+        return await attempt_call(engine.transport, call, left)
+
+
 async def follow(
     engine: Engine,
     receipt: Receipt,
@@ -203,7 +223,7 @@ async def follow(
     async def read() -> Snapshot[Result]:
         # Built anew each time: a dialect may have learned how it wants to be asked.
         call = engine.provider.build_read(job_id, receipt.kind)
-        return await attempt_call(engine.transport, call, math.inf)
+        return await look(engine, call, math.inf)
 
     age = max((datetime.now(UTC) - receipt.at).total_seconds(), 0.0)
     is_reported = receipt.kind in engine.provider.reports.kinds
@@ -266,7 +286,7 @@ async def ask(
     call = build()
 
     async def attempt(within: float) -> T:
-        return await attempt_call(engine.transport, call, within)
+        return await look(engine, call, within)
 
     try:
         return await repeat(attempt, deadline=deadline)

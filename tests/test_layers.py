@@ -14,11 +14,11 @@ LAYERS = (
     # values
     {"version", "receipt", "errors", "checks", "models", "requests"},
     # language
-    {"wire", "convert", "archive"},
+    {"wire", "convert", "archive", "limits"},
     # dialects and other pure parts, no I/O
     {"providers", "pace", "outlook", "history", "journal"},
     # engines
-    {"transport", "addresses", "retry", "poller", "download", "perloop"},
+    {"transport", "addresses", "lanes", "retry", "poller", "download", "perloop"},
     # workflows
     {
         "workflows",

@@ -20,6 +20,7 @@ from personakit.emulator.clock import Clock
 from personakit.emulator.courier import Courier, Delivery
 from personakit.emulator.evolink import SongShape
 from personakit.emulator.faults import Fault, Script
+from personakit.emulator.meter import Meters
 from personakit.emulator.outbox import Outbox
 from personakit.emulator.services import Options, Played, open_services
 from personakit.emulator.state import Account, Charge
@@ -67,6 +68,9 @@ class Emulator:
             host and port of the address that a caller gave; path and query are kept.
             None sends none.
         signing_secret: Signs the callbacks of kie and MusicMint.
+        starts_limit: How many submits an account may make in how many seconds, None for
+            any number; what is more is refused as each service does it.
+        reads_limit: The same for readings.
         replay_keys: Whether Evolink heeds ``Idempotency-Key``, as its own client says.
 
     Attributes:
@@ -92,6 +96,8 @@ class Emulator:
         poll_verbs: Collection[str] = ("GET", "POST"),
         callbacks_to: str | None = None,
         signing_secret: str = "emulator-secret",  # noqa: S107 - none that matters
+        starts_limit: tuple[int, float] | None = None,
+        reads_limit: tuple[int, float] | None = None,
         replay_keys: bool = False,
     ) -> None:
         self.api_key = api_key
@@ -117,6 +123,7 @@ class Emulator:
         )
         self._played = open_services(self._clock, self._account, self._outbox, options)
         self._script = Script()
+        self._meters = Meters(starts_limit, reads_limit)
         self._exchanges: list[Exchange] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
@@ -210,6 +217,10 @@ class Emulator:
     def count(self, action: Action) -> int:
         """Return how many requests of one action reached the server."""
         return sum(exchange.action == action for exchange in self._exchanges)
+
+    def refused(self, action: Action) -> int:
+        """Return how many submits or readings the account's limit has refused."""
+        return self._meters.refused(action)
 
     def inject(
         self,
@@ -336,7 +347,10 @@ class Emulator:
             body=await request.read(),
         )
         number = self._record(route.action, request, query.body)
-        fault = self._script.take(route.action, self._exchanges[number].at)
+        at = self._exchanges[number].at
+        fault = self._script.take(route.action, at) or self._meters.take(
+            prefix, route.action, at
+        )
         response = await _answer(service, route, request, query, fault or _NO_FAULT)
         if response is None:
             return web.Response()  # goes nowhere: the connection is closed by now

@@ -25,6 +25,7 @@ from personakit.errors import (
     Unsupported,
     refuse,
 )
+from personakit.limits import Limits
 from personakit.models import Credits, Listed, Result, Snapshot, Track
 from personakit.providers.reports import Reports
 from personakit.receipt import Ability, Receipt
@@ -86,6 +87,11 @@ class Provider(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What the service offers."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What an account may ask in how much time, as far as it is published."""
         ...
 
     @property

@@ -9,6 +9,7 @@ import pytest
 from personakit import JournalError, MusicRequest, OutcomeUnknown, RateLimited
 from personakit.emulator import Emulator, Fault
 from personakit.journal import Entry, Mark, MemoryJournal
+from personakit.limits import Limit, Limits
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Receipt
 from tests.conftest import connect
@@ -54,9 +55,20 @@ async def test_refusal_after_a_lost_answer_proves_nothing(keyed):
 
     assert caught.value.charged == "unknown"
     assert not caught.value.retry_safe
-    assert caught.value.code == "rate_limit_exceeded"
     assert marks == ((caught.value.receipt, Mark.UNKNOWN),)
     assert keyed.count("submit") > 2
+
+
+async def test_no_room_after_a_lost_answer_proves_nothing(keyed):
+    """Where the account's limit leaves no room to ask again, the outcome is unknown."""
+    keyed.inject(Fault.drop(), on="submit")
+    limits = Limits(starts=Limit(1, 500))
+    async with connect(keyed, dialect(), limits=limits) as kit:
+        with pytest.raises(OutcomeUnknown, match="no room before") as caught:
+            await kit.submit(IDEA, timeout=60)
+
+        assert await open_marks(kit) == ((caught.value.receipt, Mark.UNKNOWN),)
+    assert keyed.count("submit") == len(keyed.charges) == 1
 
 
 async def test_forgotten_key_is_not_used(keyed):

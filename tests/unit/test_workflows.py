@@ -10,6 +10,8 @@ import pytest
 
 from personakit.errors import InvalidRequest, OutcomeUnknown, Unsupported
 from personakit.journal.memory import MemoryJournal
+from personakit.lanes import Lane
+from personakit.limits import Limit
 from personakit.pace import Pace
 from personakit.poller import Poller
 from personakit.providers.evolink import Evolink
@@ -34,7 +36,8 @@ async def poor_engine():
         transport=Transport(check_base_url("http://127.0.0.1:1"), "key", None),
         poller=Poller(Pace()),
         journal=MemoryJournal(),
-        address=lambda _: None,
+        starts=Lane(Limit()),
+        reads=Lane(Limit()),
     )
     yield engine
     await engine.aclose()

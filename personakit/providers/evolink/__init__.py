@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from personakit.limits import UNPUBLISHED, Limits
 from personakit.models import Credits, Listed, Result, Snapshot, Track
 from personakit.providers.base import REPLAY_LIFE, Replay, unsupported
 from personakit.providers.evolink.build import build_body, check_job_id
@@ -52,6 +53,7 @@ class Evolink:
         {Ability.PERSONA, Ability.MUSIC, Ability.JOBS, Ability.CREDITS}
     )
     reports: Reports = EVOLINK_REPORTS
+    limits: Limits = UNPUBLISHED
     replay_keys: bool = False
     key_life: float = REPLAY_LIFE
 

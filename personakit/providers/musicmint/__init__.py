@@ -14,6 +14,7 @@ from urllib.parse import quote
 import attrs
 
 from personakit.errors import NotFound, PersonaKitError, refuse
+from personakit.limits import UNPUBLISHED, Limits
 from personakit.models import Credits, Listed, Persona, Result, Snapshot, Stems, Track
 from personakit.providers.base import Replay, no_job, unsupported
 from personakit.providers.musicmint.build import build_request
@@ -91,6 +92,7 @@ class MusicMint:
     allow_undocumented: bool = False
     reports: Reports = MUSICMINT_REPORTS
     replay: Replay | None = None
+    limits: Limits = UNPUBLISHED
     _verb: _Verb = attrs.field(factory=_Verb, init=False, repr=False, eq=False)
 
     def build_submit(

@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from personakit.limits import Limits
 from personakit.models import (
     Credits,
     JobState,
@@ -85,6 +86,11 @@ class SunoApi:
     def abilities(self) -> frozenset[Ability]:
         """What it offers."""
         return self.preset.abilities
+
+    @property
+    def limits(self) -> Limits:
+        """What an account may ask in how much time."""
+        return self.preset.limits
 
     @property
     def replay(self) -> Replay | None:

@@ -15,6 +15,7 @@ import attrs
 
 from personakit.convert import Id, member, parse_json, text_member
 from personakit.errors import MalformedAnswer
+from personakit.limits import Limits
 from personakit.models import (
     Credits,
     JobState,
@@ -92,6 +93,7 @@ class KieJobs:
 
     reports: Reports = KIE_JOBS_REPORTS
     replay: Replay | None = None
+    limits: Limits = _PRESET.limits
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None

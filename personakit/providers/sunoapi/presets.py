@@ -18,6 +18,7 @@ from personakit.errors import (
     RateLimited,
     ServiceUnavailable,
 )
+from personakit.limits import Limit, Limits
 from personakit.providers.base import Row
 from personakit.providers.reports import KIE_REPORTS, SUNOAPI_REPORTS, Reports
 from personakit.receipt import Ability
@@ -74,6 +75,9 @@ class WindowRule:
     source: str
 
 
+_STARTS = Limits(starts=Limit(20, 10.0))  # [docs] 20 new tasks in 10 s
+
+
 @attrs.frozen
 class Preset:
     """One host of the family.
@@ -89,6 +93,7 @@ class Preset:
         longest_title: Characters.
         link_life: How long the links of a track are kept.
         reports: How it reports to callback addresses, and signs that.
+        limits: What an account may ask in how much time.
     """
 
     name: str
@@ -101,6 +106,7 @@ class Preset:
     longest_title: int
     link_life: timedelta
     reports: Reports = SUNOAPI_REPORTS
+    limits: Limits = _STARTS
 
     @property
     def abilities(self) -> frozenset[Ability]:

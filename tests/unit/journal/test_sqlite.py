@@ -151,6 +151,29 @@ async def test_file_that_is_just_being_made(path, monkeypatch):
     assert found == Entry(receipt, Mark.INTENT)
 
 
+async def test_log_that_is_refused_at_once_is_asked_for_again(journal, monkeypatch):
+    """SQLite does not wait by itself where two set the same file up together."""
+    connect, refusals = sqlite3.connect, [1, 2, 3]
+
+    class Busy(sqlite3.Connection):
+        def execute(self, statement: str, *values: object):
+            if "journal_mode" in statement and refusals:
+                error = sqlite3.OperationalError(f"locked {refusals.pop()}")
+                error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise error
+            return super().execute(statement, *values)
+
+    monkeypatch.setattr(
+        "personakit.journal.sqlite.sqlite3.connect",
+        lambda path, **more: connect(path, factory=Busy, **more),
+    )
+    receipt = make()
+    await journal.record(Entry(receipt, Mark.INTENT))
+
+    assert refusals == []
+    assert await journal.find(receipt.key) == Entry(receipt, Mark.INTENT)
+
+
 async def test_one_journal_in_two_loops(path):
     """One journal may be used from several loops at once."""
     journal = SqliteJournal(path)

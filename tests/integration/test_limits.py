@@ -1,0 +1,72 @@
+"""An account's limits are kept by the client, told or not; no job is lost by them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from personakit import MusicRequest
+from personakit.emulator import Emulator
+from personakit.limits import Limit, Limits
+from tests.contract.worlds import connect
+
+SONG = {"lyrics": "[Verse]\nBlue", "style": "jazz", "title": "Blue hour"}
+
+
+@pytest.mark.parametrize("name", ["sunoapi", "sunoapi.org", "kie", "kie-jobs"])
+async def test_published_limit_is_never_exceeded(name):
+    """A hundred submits at once meet no refusal where the figure is known."""
+    async with Emulator(starts_limit=(20, 10), credits=9999) as emulator:
+        async with connect(emulator, name) as kit:
+            request = MusicRequest(**SONG)
+            jobs = await asyncio.gather(*(kit.submit(request) for _ in range(100)))
+
+        assert len({job.id for job in jobs}) == len(emulator.charges) == 100
+        assert emulator.refused("submit") == 0
+    assert asyncio.get_running_loop().time() < 45
+
+
+@pytest.mark.parametrize("name", ["evolink", "musicmint"])
+async def test_unpublished_limit_is_found_out(name):
+    """Where it is not known few are refused, nothing is lost and nothing paid twice."""
+    async with Emulator(starts_limit=(20, 10), credits=9999) as emulator:
+        async with connect(emulator, name, timeout=9999) as kit:
+            songs = await asyncio.gather(*(kit.generate(**SONG) for _ in range(100)))
+
+        assert len(songs) == len(emulator.charges) == 100
+        assert emulator.refused("submit") <= 100
+
+
+async def test_caller_s_own_limit(emulator):
+    """Who knows better says so."""
+    limits = Limits(starts=Limit(1, 5))
+    async with connect(emulator, "evolink", limits=limits) as kit:
+        await asyncio.gather(*(kit.submit(MusicRequest(**SONG)) for _ in range(4)))
+
+    assert asyncio.get_running_loop().time() == pytest.approx(15, abs=1)
+
+
+async def test_limit_on_readings_only_delays():
+    """Waiting under a narrow limit for reads loses no job, and meets few refusals."""
+    async with Emulator(reads_limit=(20, 10), credits=9999) as emulator:
+        limits = Limits(reads=Limit(20, 10))
+        options = {"timeout": 9999, "limits": limits}
+        async with connect(emulator, "evolink", **options) as kit:
+            songs = await asyncio.gather(*(kit.generate(**SONG) for _ in range(60)))
+
+        assert len(songs) == 60
+        assert emulator.refused("read") == 0
+
+
+async def test_submit_without_room_in_time_leaves_nothing(emulator):
+    """A submit that the limit holds back beyond its deadline was never sent."""
+    limits = Limits(starts=Limit(1, 100))
+    async with connect(emulator, "evolink", limits=limits) as kit:
+        await kit.submit(MusicRequest(**SONG))
+        with pytest.raises(Exception, match="no room before the deadline") as caught:
+            await kit.submit(MusicRequest(**SONG), timeout=20)
+
+        assert caught.value.charged == "no"
+        assert await kit.pending() == ()
+    assert emulator.count("submit") == 1

@@ -1,0 +1,237 @@
+"""Lanes: never more than the limit in any period, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+
+import pytest
+
+from personakit import InvalidRequest, PersonaKitError, RateLimited
+from personakit.lanes import Lane
+from personakit.limits import UNKNOWN, Limit
+
+
+class Service:
+    """Counts what arrives, and takes its time to answer."""
+
+    def __init__(self, lane: Lane, *, seed: int = 0):
+        self.lane = lane
+        self.chance = random.Random(seed)
+        self.arrived: list[float] = []
+        self.order: list[int] = []
+
+    async def ask(self, number: int, within: float = math.inf) -> None:
+        await self.lane.enter(within)
+        await asyncio.sleep(self.chance.uniform(0, 0.5))  # on the way
+        self.arrived.append(asyncio.get_running_loop().time())
+        self.order.append(number)
+        await asyncio.sleep(self.chance.uniform(0, 2))  # the answer
+        self.lane.leave()
+
+
+def most_in(times: list[float], period: float) -> int:
+    """Return the most arrivals in any window of that length."""
+    times = sorted(times)
+    return max(
+        sum(1 for other in times[place:] if other < start + period)
+        for place, start in enumerate(times)
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_no_window_holds_more_than_the_limit(seed):
+    """A thousand who come at once pass as the limit allows, as the service counts."""
+    lane = Lane(Limit(20, 10))
+    service = Service(lane, seed=seed)
+    await asyncio.gather(*(service.ask(number) for number in range(300)))
+
+    assert most_in(service.arrived, 10) == 20
+    # At least three of four places are used, although answers take up to two seconds.
+    assert asyncio.get_running_loop().time() < 300 / 20 * 10 / 0.75
+    assert len(service.arrived) == 300
+
+
+async def test_first_come_first_served():
+    """Who waits longer goes first."""
+    lane = Lane(Limit(2, 10))
+    passed: list[int] = []
+
+    async def ask(number: int) -> None:
+        await lane.enter()
+        passed.append(number)
+        lane.leave()
+
+    await asyncio.gather(*map(ask, range(20)))
+
+    assert passed == list(range(20))
+
+
+async def test_unknown_limit_holds_nobody():
+    """Without a figure everybody passes at once."""
+    lane = Lane(UNKNOWN)
+    for _ in range(10_000):
+        await lane.enter()
+        lane.leave()
+
+    assert asyncio.get_running_loop().time() == 0
+
+
+async def test_who_has_no_time_is_told_before_anything_is_asked():
+    """A place that does not come in time is an error that cost nothing."""
+    lane = Lane(Limit(1, 10))
+    await lane.enter()
+    with pytest.raises(RateLimited, match="no room before") as caught:
+        await lane.enter(5)
+    assert caught.value.retry_safe
+    assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.01)
+    lane.leave()
+    await lane.enter(11)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(15, abs=0.01)
+
+
+async def test_cancelled_waiters_take_no_place():
+    """Who leaves the queue leaves it to those behind."""
+    lane = Lane(Limit(1, 10))
+    await lane.enter()
+    waiters = [asyncio.create_task(lane.enter()) for _ in range(3)]
+    await asyncio.sleep(1)
+    for waiter in waiters[:2]:
+        waiter.cancel()
+    lane.leave()
+    await waiters[2]
+
+    assert asyncio.get_running_loop().time() == pytest.approx(11, abs=0.01)
+
+
+async def test_cancelled_in_the_moment_of_entering():
+    """A place that comes together with the cancellation is given on."""
+    lane = Lane(Limit(1, 10))
+    await lane.enter()
+    first, second = (asyncio.create_task(lane.enter()) for _ in range(2))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_at(11.001, lambda: None)
+    lane.leave()
+    lane._arm()
+    await asyncio.sleep(10.0009)
+    lane._ended.clear()
+    lane._arm()  # the place is first's from here on
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await second
+
+    assert lane._held == 1
+
+
+async def test_refusal_pauses_everybody():
+    """Nobody asks again before the service said."""
+    lane = Lane(Limit(100, 1))
+    await lane.enter()
+    lane.refuse(7)
+    lane.leave(is_refused=True)
+    await asyncio.gather(*(lane.enter() for _ in range(3)))
+
+    assert asyncio.get_running_loop().time() == 7
+
+
+async def test_refusals_without_a_word_double_the_pause():
+    """One after the other makes it longer, up to a bound; together they count once."""
+    lane, loop = Lane(Limit(100, 1)), asyncio.get_running_loop()
+    pauses: list[float] = []
+    for _ in range(9):
+        began = loop.time()
+        await lane.enter()
+        pauses.append(loop.time() - began)
+        for _ in range(5):
+            lane.refuse(None)
+        lane.leave(is_refused=True)
+    await lane.enter()
+    lane.leave()
+    await asyncio.sleep(2)
+    await lane.enter()
+    lane.leave()  # served after a period without a refusal
+    lane.refuse(None)
+    began = loop.time()
+    await lane.enter()
+
+    assert pauses == pytest.approx([0, 1, 2, 4, 8, 16, 30, 30, 30], abs=0.01)
+    assert loop.time() - began == pytest.approx(1, abs=0.01)
+
+
+async def drive(limit: int, jobs: int) -> tuple[int, float]:
+    """Push jobs through a lane to a service with an untold limit."""
+    lane, loop = Lane(UNKNOWN), asyncio.get_running_loop()
+    admitted: list[float] = []
+    refused = 0
+
+    async def ask() -> None:
+        nonlocal refused
+        while True:
+            await lane.enter()
+            await asyncio.sleep(0.05)
+            now = loop.time()
+            is_full = sum(1 for at in admitted if at > now - 10) >= limit
+            if is_full:
+                refused += 1
+                lane.refuse(None)
+            else:
+                admitted.append(now)
+            lane.leave(is_refused=is_full)
+            if not is_full:
+                return
+
+    await asyncio.gather(*(ask() for _ in range(jobs)))
+    return refused, loop.time()
+
+
+async def test_untold_limit_is_found_out():
+    """After a first collision few requests are refused, and the limit is used."""
+    refused, took = await drive(20, 500)
+
+    assert refused <= 100
+    assert took < 500 / 20 * 10 * 2
+
+
+@pytest.mark.parametrize(("count", "period"), [(0, 1), (1, 0), (math.nan, 1), (1, -1)])
+def test_limits_that_allow_nothing_are_refused(count, period):
+    """A limit must let something pass."""
+    with pytest.raises(InvalidRequest, match="at least one request"):
+        Limit(count, period)
+
+
+async def test_closed_lane_lets_nobody_wait():
+    """Closing ends every wait with an error, and those who left stay away."""
+    lane = Lane(Limit(1, 10))
+    await lane.enter()
+    lane.leave()
+    waiters = [asyncio.create_task(lane.enter()) for _ in range(2)]
+    await asyncio.sleep(1)
+    waiters[0].cancel()
+    await asyncio.sleep(0)
+    lane._waiting.appendleft(done := asyncio.get_running_loop().create_future())
+    done.cancel()
+    lane.close()
+    with pytest.raises(PersonaKitError, match="client was closed"):
+        await waiters[1]
+
+    assert waiters[0].cancelled()
+
+
+async def test_waiters_that_left_are_passed_over():
+    """A place is given to the first who still waits."""
+    lane = Lane(Limit(1, 10))
+    await lane.enter()
+    waiters = [asyncio.create_task(lane.enter()) for _ in range(4)]
+    await asyncio.sleep(1)
+    lane.leave()
+    for waiter in waiters[:3]:
+        waiter.cancel()
+    await asyncio.wait_for(waiters[3], 11)
+    with pytest.raises(RateLimited):
+        await lane.enter(1)
+    lane.close()
+
+    assert lane._held == 1
