@@ -6,6 +6,7 @@ async with PersonaKit("evolink") as kit:
     path = await kit.download(tracks[0], "out/")
 """
 
+from personakit.batch import Outcome
 from personakit.callbacks import Callbacks
 from personakit.client import PersonaKit
 from personakit.errors import (
@@ -72,6 +73,7 @@ __all__ = [
     "MashupRequest",
     "MusicRequest",
     "NotFound",
+    "Outcome",
     "OutcomeUnknown",
     "Performance",
     "Persona",

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, overload
 import aiohttp
 import attrs
 
+from personakit.batch import Batches
 from personakit.callbacks import Callbacks, make_callbacks
 from personakit.convert import parse_token
 from personakit.download import Progress, save_track
@@ -30,7 +31,6 @@ from personakit.providers import find_provider
 from personakit.providers.base import Provider
 from personakit.readings import Readings
 from personakit.receipt import Ability, Receipt
-from personakit.recovery import Recovery
 from personakit.registry import Registry
 from personakit.requests import JobRequest
 from personakit.settings import find_base_url, find_key
@@ -51,7 +51,7 @@ DEFAULT_TIMEOUT = 900.0
 what is not done by then runs on, and its receipt finds it."""
 
 
-class PersonaKit(Operations, Readings, Recovery):
+class PersonaKit(Operations, Readings, Batches):
     """One service, spoken to with one key.
 
     Make one and keep it: it may be used from any number of tasks, and from several
@@ -359,9 +359,11 @@ class PersonaKit(Operations, Readings, Recovery):
             )
         return self._job(receipt, self._provider.recall(receipt))
 
-    def _take_up(self, entry: Entry) -> Job[Result]:
-        snapshot = entry.snapshot or self._provider.recall(entry.receipt)
-        return self._job(entry.receipt, snapshot, entry.request)
+    def _take_up(
+        self, entry: Entry, latest: Snapshot[Result] | None = None
+    ) -> Job[Result]:
+        known = latest or entry.snapshot or self._provider.recall(entry.receipt)
+        return self._job(entry.receipt, known, entry.request)
 
     def _take_listed(self, line: Listed) -> Job[Result]:
         receipt = Receipt(self.provider, line.kind, job_id=line.snapshot.job_id)

@@ -20,7 +20,7 @@ import attrs
 from personakit.errors import OutcomeUnknown, PersonaKitError, refuse
 from personakit.job import Job
 from personakit.journal import Entry, Mark
-from personakit.models import Listed, Result
+from personakit.models import Listed, Result, Snapshot
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest
 from personakit.submits import replay
@@ -51,8 +51,14 @@ class Recovery(ABC):
         """Return the engine of the running loop."""
 
     @abstractmethod
-    def _take_up(self, entry: Entry) -> Job[Result]:
-        """Make the handle of what the journal knows."""
+    def deadline_in(self, timeout: float | None) -> float:
+        """Turn seconds from now, None for the client's own, into loop time."""
+
+    @abstractmethod
+    def _take_up(
+        self, entry: Entry, latest: Snapshot[Result] | None = None
+    ) -> Job[Result]:
+        """Make the handle of what the journal knows, with a newer reading if any."""
 
     @abstractmethod
     async def submit(

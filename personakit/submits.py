@@ -32,7 +32,11 @@ _log = logging.getLogger("personakit")
 
 
 async def submit(
-    engine: Engine, request: JobRequest[Any], *, deadline: float
+    engine: Engine,
+    request: JobRequest[Any],
+    *,
+    deadline: float,
+    key: str | None = None,
 ) -> tuple[Receipt, Snapshot[Result]]:
     """Start a job: exactly one paid request that counts.
 
@@ -40,6 +44,8 @@ async def submit(
         engine: Of the running loop.
         request: What is wanted.
         deadline: Loop time up to which refusals may be answered by another attempt.
+        key: Of the receipt, 32 hexadecimal digits that no other submit has; None for
+            new ones.
 
     Returns:
         The receipt with its job id, and the first snapshot; it is final where the
@@ -53,6 +59,7 @@ async def submit(
     """
     check_ability(engine.provider, request.ability)
     receipt = Receipt(engine.provider.name, request.ability)
+    receipt = receipt if key is None else attrs.evolve(receipt, key=key)
     submission = _Submission(engine, request, receipt)
     await engine.own(submission.begin(), receipt, math.inf)
     try:

@@ -28,6 +28,7 @@ PUBLIC = {
     "Callbacks",
     "Entry",
     "Mark",
+    "Outcome",
     "JournalError",
     "ContentRefused",
     "Credits",

@@ -29,6 +29,7 @@ LAYERS = (
         "readings",
         "recovery",
         "callbacks",
+        "batch",
     },
     # surface
     {"client", "settings"},
@@ -57,6 +58,9 @@ SIDEWAYS = {
     ("readings", "job"),
     ("readings", "workflows"),
     ("recovery", "job"),
+    ("batch", "job"),
+    ("batch", "recovery"),
+    ("batch", "submits"),
     ("callbacks", "recovery"),
     ("callbacks", "workflows"),
     ("client", "settings"),

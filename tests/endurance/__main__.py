@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.endurance import faults, kills, programs
+from tests.endurance import batches, faults, kills, programs
 
 
 def main(factor: int) -> int:
@@ -19,6 +19,8 @@ def main(factor: int) -> int:
     wrong = asyncio.run(kills.main(kills.REPETITIONS * factor))
     print("\nFaults", flush=True)
     wrong += faults.main(faults.REPETITIONS * factor)
+    print("\nA batch", flush=True)
+    wrong += asyncio.run(batches.main(batches.JOBS * factor))
     print("\nPrograms", flush=True)
     programs.main(programs.PROGRAMS * factor)
     return min(wrong, 1)

@@ -14,6 +14,7 @@ from personakit import (
     ExtendRequest,
     Job,
     MusicRequest,
+    Outcome,
     Performance,
     Persona,
     PersonaKit,
@@ -86,6 +87,13 @@ async def operations(kit: PersonaKit, source: Track) -> None:
     assert_type(kit.attach("token", ExtendRequest), Job[tuple[Track, ...]])
     async for job in kit.jobs():
         assert_type(job, Job[Persona | tuple[Track, ...] | Stems | Track])
+
+
+async def batches(kit: PersonaKit) -> None:
+    """The outcomes of a batch have the type of its requests' results."""
+    async for outcome in kit.batch([MusicRequest(idea="rain")], name="rains"):
+        assert_type(outcome, Outcome[tuple[Track, ...]])
+        assert_type(outcome.result, tuple[Track, ...] | None)
 
 
 async def recovery(kit: PersonaKit, receipt: Receipt) -> None:

@@ -1,0 +1,226 @@
+"""Many requests at once: bounded, in the order of their ends, and begun only once.
+
+With a name, each request of a batch has the same key in every run. What the journal
+knows under it is not submitted again: a batch that was interrupted anywhere goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import attrs
+
+from personakit.archive import dump
+from personakit.errors import OutcomeUnknown, PersonaKitError, refuse
+from personakit.job import Job
+from personakit.journal import Entry, Mark
+from personakit.receipt import Receipt
+from personakit.recovery import Recovery
+from personakit.requests import JobRequest
+from personakit.submits import submit
+
+T = TypeVar("T")
+
+Requests: TypeAlias = Iterable[JobRequest[T]] | AsyncIterable[JobRequest[T]]
+OnError: TypeAlias = Literal["yield", "raise"]
+
+CONCURRENCY = 100
+"""Requests of a batch that are worked on at the same time."""
+
+
+@attrs.frozen
+class Outcome(Generic[T]):
+    """What became of one request of a batch.
+
+    Attributes:
+        number: Its place in the batch, from 0.
+        request: As it was given.
+        result: What it made, None where it made nothing.
+        error: Why it made nothing, None where it did; with its ``receipt``.
+        receipt: By which its job is found again, None where nothing was submitted.
+    """
+
+    number: int
+    request: JobRequest[T]
+    result: T | None = None
+    error: PersonaKitError | None = None
+    receipt: Receipt | None = None
+
+
+class Batches(Recovery):
+    """What `PersonaKit` offers for many requests."""
+
+    async def batch(
+        self,
+        requests: Requests[T],
+        *,
+        name: str | None = None,
+        concurrency: int = CONCURRENCY,
+        on_error: OnError = "yield",
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Outcome[T]]:
+        """Submit many requests and yield each one's outcome as soon as it is known.
+
+        Requests are taken one by one as there is room for them, so that a long file
+        never lies in memory. Leaving the loop stops submitting; jobs under way run on.
+
+        Args:
+            requests: Any iterable, also an asynchronous one.
+            name: Of the batch, for going on with it: run again with the same name, the
+                same requests in the same order and the same journal, only what was
+                never submitted is submitted. None to submit everything.
+            concurrency: How many are worked on at the same time.
+            on_error: ``"yield"`` makes an error the outcome of its request alone,
+                ``"raise"`` ends the batch with the first one.
+            timeout: Seconds for each request, None for the client's own.
+
+        Raises:
+            InvalidRequest: `concurrency` is below 1.
+            PersonaKitError: the first error, with ``on_error="raise"``.
+        """
+        if concurrency < 1:
+            raise refuse("concurrency", "must be at least 1", "Change it")
+        numbered = _number(requests)
+        working: set[asyncio.Task[Outcome[T]]] = set()
+        fetching: asyncio.Task[tuple[int, JobRequest[T]] | None] | None = None
+        is_over = False
+        try:
+            while not is_over or working:
+                if fetching is None and not is_over and len(working) < concurrency:
+                    fetching = asyncio.ensure_future(_take(numbered))
+                pending: set[asyncio.Task[Any]] = {*working}
+                if fetching is not None:
+                    pending.add(fetching)
+                done, _ = await asyncio.wait(
+                    pending, return_when=asyncio.FIRST_COMPLETED
+                )
+                if fetching is not None and fetching in done:
+                    taken, fetching = fetching.result(), None
+                    if taken is None:
+                        is_over = True
+                    else:
+                        work = self._settle(*taken, name=name, timeout=timeout)
+                        working.add(asyncio.ensure_future(work))
+                for task in [one for one in working if one in done]:
+                    working.discard(task)
+                    outcome = task.result()
+                    if outcome.error is not None and on_error == "raise":
+                        raise outcome.error
+                    yield outcome
+        finally:
+            await _cancel_all(fetching, *working)
+            await numbered.aclose()
+
+    async def _settle(
+        self,
+        number: int,
+        request: JobRequest[T],
+        *,
+        name: str | None,
+        timeout: float | None,
+    ) -> Outcome[T]:
+        """Bring one request to its end, whatever that is."""
+        receipt: Receipt | None = None
+        try:
+            _check(number, request)
+            deadline = self.deadline_in(timeout)
+            job = await self._begin(number, request, name, deadline)
+            receipt = job.receipt
+            result = await job.result_by(deadline)
+        except PersonaKitError as error:
+            return Outcome(
+                number, request, error=error, receipt=error.receipt or receipt
+            )
+        return Outcome(number, request, result=result, receipt=receipt)
+
+    async def _begin(
+        self, number: int, request: JobRequest[Any], name: str | None, deadline: float
+    ) -> Job[Any]:
+        """Submit a request, or take up what an earlier run has submitted."""
+        engine = await self._here()
+        key: str | None = None
+        if name is not None:
+            key, entry = await self._find(number, request, name)
+            if entry is not None and entry.mark is not Mark.INTENT:
+                return await self._go_on(entry)
+        receipt, snapshot = await submit(engine, request, deadline=deadline, key=key)
+        stands = Entry(receipt, Mark.ACCEPTED, request, snapshot.result)
+        return self._take_up(stands, snapshot)
+
+    async def _find(
+        self, number: int, request: JobRequest[Any], name: str
+    ) -> tuple[str, Entry | None]:
+        """Return the key of a request in this run, and what the journal has of it.
+
+        What was refused or given up in an earlier run gets a new key, and so another
+        chance.
+        """
+        journal = (await self._here()).journal
+        text = dump(request) or repr(request)
+        attempts = itertools.count()
+        while True:
+            words = (name, self.provider, str(number), text, str(next(attempts)))
+            key = hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+            entry = await journal.find(key)
+            if entry is None or not _is_void(entry):
+                return key, entry
+
+    async def _go_on(self, entry: Entry) -> Job[Any]:
+        if entry.receipt.job_id is not None or entry.result is not None:
+            return self._take_up(entry)
+        job = await self.reconcile(entry.receipt)
+        if job is not None:
+            return job
+        raise OutcomeUnknown(
+            "An earlier run submitted this, and its answer is lost.",
+            receipt=entry.receipt,
+            provider=self.provider,
+        )
+
+
+async def _cancel_all(*tasks: asyncio.Task[Any] | None) -> None:
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+def _check(number: int, request: object) -> None:
+    if not isinstance(request, JobRequest):
+        raise refuse(
+            f"requests[{number}]",
+            "must be a request, for example a MusicRequest",
+            "Change it",
+        )
+
+
+def _is_void(entry: Entry) -> bool:
+    """Tell whether a submit has ended without any job."""
+    has_job = entry.receipt.job_id is not None or entry.result is not None
+    return entry.mark is Mark.CLOSED and not has_job
+
+
+async def _number(
+    requests: Requests[T],
+) -> AsyncGenerator[tuple[int, JobRequest[T]]]:
+    """Count the requests as they are taken."""
+    number = 0
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield number, request
+            number += 1
+        return
+    for request in requests:
+        yield number, request
+        number += 1
+
+
+async def _take(
+    numbered: AsyncIterator[tuple[int, JobRequest[T]]],
+) -> tuple[int, JobRequest[T]] | None:
+    """Return the next request, None when there is none."""
+    return await anext(numbered, None)

@@ -1,0 +1,113 @@
+"""A batch of paid jobs, faults all the while, and three SIGKILLs at random moments.
+
+python -m tests.endurance.batches [JOBS]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from personakit import MusicRequest, OutcomeUnknown, PersonaKit
+from personakit.emulator import Emulator, Fault
+from personakit.limits import Limits
+from personakit.pace import Pace
+
+JOBS = 400
+KILLS = 3
+SPEED = 100
+
+
+def songs(count: int) -> Iterator[MusicRequest]:
+    """Yield the requests of the batch."""
+    for number in range(count):
+        yield MusicRequest(lyrics="[Verse]\nLa", style="pop", title=f"Song {number}")
+
+
+async def run(url: str, journal: str, count: int) -> None:
+    """Run the batch to its end, and print what became of it."""
+    told: dict[str, list[str]] = {"jobs": [], "unknown": [], "errors": []}
+    async with PersonaKit(
+        "sunoapi",
+        api_key="emulator-key",
+        base_url=url,
+        journal=journal,
+        pace=Pace(shortest=0.05, untold=0.3),
+        limits=Limits(),
+    ) as kit:
+        async for outcome in kit.batch(songs(count), name="songs", concurrency=50):
+            if outcome.result is not None:
+                told["jobs"].append(outcome.result[0].job_id)
+            elif isinstance(outcome.error, OutcomeUnknown):
+                told["unknown"].append(outcome.request.title or "")
+            else:
+                told["errors"].append(str(outcome.error))
+    print(json.dumps(told))
+
+
+async def spoil(emulator: Emulator, chance: random.Random) -> None:
+    """Lose an answer now and then: of about one submit in twenty."""
+    while True:
+        await asyncio.sleep(chance.uniform(0.05, 0.3))
+        emulator.clear_faults()
+        fault = chance.choice((Fault.drop(), Fault.reset(), Fault.status(503)))
+        emulator.inject(fault, on=chance.choice(("submit", "read")))
+
+
+async def main(count: int) -> int:
+    """Kill the batch so often, run it to its end, and return how much was wrong."""
+    chance, began = random.Random(8), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        async with Emulator(speed=SPEED, credits=1e9) as emulator:
+            spoiling = asyncio.create_task(spoil(emulator, chance))
+            kills, output = 0, b""
+            while True:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "tests.endurance.batches", "--run"),
+                    *(
+                        emulator.url("sunoapi"),
+                        str(Path(folder, "jobs.db")),
+                        str(count),
+                    ),
+                    stdout=asyncio.subprocess.PIPE,
+                )
+                if kills < KILLS:
+                    await asyncio.sleep(chance.uniform(0.8, 2.0))
+                    process.send_signal(signal.SIGKILL)
+                    kills += 1
+                output, _ = await process.communicate()
+                if process.returncode != -signal.SIGKILL:
+                    break
+            spoiling.cancel()
+            told = json.loads(output)
+            paid = [charge.job_id for charge in emulator.charges]
+    known, unknown = set(told["jobs"]), len(told["unknown"])
+    lost = len(set(paid) - known) - unknown
+    wrong = {
+        "without an outcome": count - sum(map(len, told.values())),
+        "paid twice": max(len(paid) - count, 0) + len(told["jobs"]) - len(known),
+        "lost": max(lost, 0),
+        "results never paid": len(known - set(paid)),
+        "other errors": len(told["errors"]),
+    }
+    took = time.perf_counter() - began
+    print(f"{count} jobs, {kills} kills, {took:.0f} s: {len(paid)} charges, ", end="")
+    print(f"{len(known)} results, {unknown} unknown outcomes reported")
+    for name, number in wrong.items():
+        print(f"{name:>20} {number}  (must be 0)")
+    return sum(wrong.values())
+
+
+if __name__ == "__main__":
+    if "--run" in sys.argv:
+        asyncio.run(run(sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    else:
+        given = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
+        sys.exit(min(asyncio.run(main(given)), 1))
