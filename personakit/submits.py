@@ -93,7 +93,8 @@ async def replay(engine: Engine, entry: Entry, *, deadline: float) -> Entry | No
     if rule is None or request is None or not 0 <= age < rule.life:
         return None
     submission = _Submission(engine, request, entry.receipt, is_lost=True)
-    await repeat(submission.attempt, deadline=deadline)
+    forgotten = asyncio.get_running_loop().time() + rule.life - age
+    await repeat(submission.attempt, deadline=min(deadline, forgotten))
     return await engine.journal.find(entry.receipt.key)
 
 

@@ -170,6 +170,21 @@ async def test_old_keys_are_not_asked(emulator):
     assert emulator.count("submit") == 0
 
 
+async def test_key_is_not_asked_beyond_its_life():
+    """Asking by the key ends when the service may forget it, in whatever process."""
+    async with Emulator(replay_keys=True) as emulator:
+        emulator.inject(Fault.status(503), on="submit", times=999)
+        async with connect(emulator, Evolink(replay_keys=True)) as kit:
+            old = Receipt("evolink", Ability.MUSIC)
+            old = attrs.evolve(old, at=old.at - timedelta(seconds=590))
+            await kit._journal.record(Entry(old, Mark.UNKNOWN, IDEA))
+            await kit.reconcile(old, timeout=500)
+
+        asked = [one.at for one in emulator.exchanges if one.action == "submit"]
+        assert 1 <= len(asked) < 10
+        assert max(asked) <= 11
+
+
 async def test_adopt(kit, emulator):
     """A job that was found by hand is taken for the submit's, once it can be read."""
     receipt = await lose(kit, emulator)
