@@ -43,7 +43,11 @@ def moment_or_none(seconds: object) -> datetime | None:
 
 def is_sendable(text: str) -> bool:
     """Tell whether text can be encoded; half of a surrogate pair cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def label(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

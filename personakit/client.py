@@ -120,15 +120,16 @@ class PersonaKit(Operations, Readings, Batches):
         self._engines = PerLoop(self._open_engine, self._close_engine)
 
     def _open_engine(self) -> Engine:
+        reads = Lane(self._limits.reads)
         return Engine(
             provider=self._provider,
             transport=Transport(
                 self._base_url, self._key, self._session, self._files_url
             ),
-            poller=Poller(self._pace, self._history),
+            poller=Poller(self._pace, self._history, reads),
             journal=self._journal,
             starts=Lane(self._limits.starts),
-            reads=Lane(self._limits.reads),
+            reads=reads,
             address=self._find_address,
         )
 

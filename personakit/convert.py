@@ -98,8 +98,8 @@ def _is_list(shape: Any) -> bool:
     return get_origin(shape) is list
 
 
-def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
+def _make_converter(*, detailed: bool) -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=detailed)
     converter.register_structure_hook(str, _strict(str, str))
     converter.register_structure_hook(bool, _strict(bool, bool))
     converter.register_structure_hook(int, _strict(int, int))
@@ -114,17 +114,21 @@ def _make_converter() -> cattrs.Converter:
     return converter
 
 
-_converter = _make_converter()
+_converter = _make_converter(detailed=False)
+_explainer = _make_converter(detailed=True)  # slower, and tells where a problem is
 
 
 def _refuse_constant(_: str) -> float:
     raise ValueError("NaN and Infinity are not JSON")
 
 
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def parse_json(text: bytes) -> object:
     """Read JSON text; bad encoding, bad syntax and depth all raise MalformedAnswer."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _decoder.decode(text.decode())
     except (ValueError, RecursionError):
         # No chaining: the cause would carry the text itself.
         raise MalformedAnswer("The answer is not JSON.") from None
@@ -143,6 +147,13 @@ def structure(data: object, shape: type[T], *, at: str = "$") -> T:
     """
     try:
         return _converter.structure(data, shape)
+    except (KeyError, _WrongType):
+        return _explain(data, shape, at)
+
+
+def _explain(data: object, shape: type[T], at: str) -> T:
+    try:
+        return _explainer.structure(data, shape)
     except (cattrs.BaseValidationError, _WrongType) as error:
         path, problem = _first_problem(error, at)
         raise MalformedAnswer(f"{path}: {problem}.", path=path) from None

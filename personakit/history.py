@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from itertools import accumulate
+from typing import TypeAlias
 
 import attrs
 
@@ -35,20 +36,51 @@ _CERTAIN = 0.01  # least spread round what progress predicts
 _QUANTILES = (0.16, 0.5, 0.84)  # of a normal distribution: one spread round the middle
 
 
+_Fit: TypeAlias = tuple[float, float]
+"""Middle and spread."""
+
+
+@attrs.define
+class _Sample:
+    """The latest values of something, and what has been made of them.
+
+    Attributes:
+        values: Logarithms, the latest last.
+        fits: Found since the last value, by the prior and its weight.
+    """
+
+    values: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=KEPT))
+    fits: dict[tuple[float, float, float], _Fit] = attrs.field(
+        factory=dict[tuple[float, float, float], "_Fit"]
+    )
+
+    def add(self, value: float) -> None:
+        """Take in a value."""
+        self.values.append(value)
+        self.fits.clear()
+
+    def fit(self, middle: float, spread: float, weight: float = _PRIOR_WEIGHT) -> _Fit:
+        """Return middle and spread of the values, beginning with a prior."""
+        prior = middle, spread, weight
+        if (fit := self.fits.get(prior)) is None:
+            fit = self.fits[prior] = _fit(self.values, *prior)
+        return fit
+
+
 @attrs.define
 class _Past:
     """The latest jobs of one kind.
 
     Attributes:
-        lengths: Logarithms of durations, over the estimate where there was one.
-        errors: Logarithms of durations over what progress predicted of them.
+        lengths: Of durations, over the estimate where there was one.
+        errors: Of durations over what progress predicted of them.
     """
 
-    lengths: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=KEPT))
-    errors: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=KEPT))
+    lengths: _Sample = attrs.field(factory=_Sample)
+    errors: _Sample = attrs.field(factory=_Sample)
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)
 class Trace:
     """What one job has told of its progress.
 
@@ -83,9 +115,15 @@ class History:
 
     def __init__(self) -> None:
         self._past: dict[str, _Past] = {}
+        self._nothing = _Past()
 
     def record(
-        self, kind: str, seconds: float, *, estimate: float | None, trace: Trace
+        self,
+        kind: str,
+        seconds: float,
+        *,
+        estimate: float | None,
+        trace: Trace | None = None,
     ) -> None:
         """Remember how long a job took.
 
@@ -93,7 +131,7 @@ class History:
             kind: Of the job; the model may be part of it.
             seconds: From its submit to its end.
             estimate: The service's guess, None for none.
-            trace: What it told on the way.
+            trace: What it told on the way, None for nothing.
         """
         if seconds <= 0.0:
             return
@@ -101,12 +139,17 @@ class History:
         self._past[kind] = past  # the latest used is the last
         if len(self._past) > KINDS:
             del self._past[next(iter(self._past))]
-        past.lengths.append(math.log(seconds / _base(estimate)))
-        if trace.first is not None:
-            past.errors.append(math.log(seconds / trace.first))
+        past.lengths.add(math.log(seconds / _base(estimate)))
+        if trace is not None and trace.first is not None:
+            past.errors.add(math.log(seconds / trace.first))
 
     def outlook(
-        self, kind: str, *, estimate: float | None, untold: float, trace: Trace
+        self,
+        kind: str,
+        *,
+        estimate: float | None,
+        untold: float,
+        trace: Trace | None = None,
     ) -> Outlook:
         """Return what is to be thought of a job.
 
@@ -114,20 +157,22 @@ class History:
             kind: Of the job.
             estimate: The service's guess in seconds, None for none.
             untold: Median in seconds where neither the service nor the past tells.
-            trace: What the job has told so far.
+            trace: What the job has told so far, None for nothing.
         """
-        past = self._past.get(kind) or _Past()
-        if trace.latest is not None and trace.is_steady:
-            middle, spread = _fit(past.errors, 0.0, _PRIOR_SPREAD, weight=2.0)
-            if len(past.errors) >= _TRIED and spread <= _AGREEMENT:
+        past = self._past.get(kind, self._nothing)
+        if trace is not None and trace.latest is not None and trace.is_steady:
+            middle, spread = past.errors.fit(0.0, _PRIOR_SPREAD, 2.0)
+            if len(past.errors.values) >= _TRIED and spread <= _AGREEMENT:
                 predicted = trace.latest * math.exp(middle)
                 return Outlook(predicted, max(spread, _CERTAIN), _FEW_SURPRISES)
             if trace.is_confirmed:
                 return Outlook(trace.latest, _AGREEMENT)
         told = 0.0 if estimate else math.log(untold)
         usual = _PRIOR_SPREAD if estimate else _UNTOLD_SPREAD
-        middle, spread = _fit(past.lengths, told, usual)
-        surprises = _FEW_SURPRISES if len(past.lengths) >= _KNOWN else _MANY_SURPRISES
+        middle, spread = past.lengths.fit(told, usual)
+        surprises = (
+            _FEW_SURPRISES if len(past.lengths.values) >= _KNOWN else _MANY_SURPRISES
+        )
         return Outlook(
             _base(estimate) * math.exp(middle), max(spread, _SURE), surprises
         )
@@ -138,18 +183,13 @@ def _base(estimate: float | None) -> float:
     return estimate if estimate and estimate > 0.0 else 1.0
 
 
-def _fit(
-    lengths: deque[float],
-    middle: float,
-    spread: float,
-    weight: float = _PRIOR_WEIGHT,
-) -> tuple[float, float]:
+def _fit(values: deque[float], middle: float, spread: float, weight: float) -> _Fit:
     """Return middle and spread of what is known, beginning with a prior."""
-    weights = [_FADE**age for age in range(len(lengths) - 1, -1, -1)]
-    prior = weight / len(_QUANTILES)
+    weights = [_FADE**age for age in range(len(values) - 1, -1, -1)]
+    part = weight / len(_QUANTILES)
     points = sorted(
-        [*zip(lengths, weights, strict=True)]
-        + [(middle + spread * place, prior) for place in (-1.0, 0.0, 1.0)]
+        [*zip(values, weights, strict=True)]
+        + [(middle + spread * place, part) for place in (-1.0, 0.0, 1.0)]
     )
     marks = list(accumulate(weight for _, weight in points))
     low, median, high = (

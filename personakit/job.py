@@ -14,15 +14,19 @@ import attrs
 
 from personakit.errors import JournalError, PersonaKitError, WaitTimeout
 from personakit.models import Result, Snapshot
+from personakit.readers import JobReader
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest
+from personakit.waits import follow, settle
 from personakit.workflows import (
     Engine,
     ask,
     check_ability,
     conclude,
     deadline_in,
-    follow,
+    explain,
+    find_age,
+    make_reader,
     time_out,
 )
 
@@ -49,6 +53,16 @@ class Job(Generic[T]):
         request: What was asked for, None where the job was found by its receipt.
         snapshot: The last known reading, None for none.
     """
+
+    __slots__ = (
+        "_here",
+        "_is_closed",
+        "_is_recalled",
+        "_receipt",
+        "_request",
+        "_snapshot",
+        "_timeout",
+    )
 
     def __init__(
         self,
@@ -155,14 +169,33 @@ class Job(Generic[T]):
 
     async def result_by(self, deadline: float) -> T:
         """Wait for the result until `deadline`, a loop time; see `result`."""
-        at = None if deadline == math.inf else deadline
-        try:
-            async with asyncio.timeout_at(at):
-                async for _ in self.updates():
-                    pass
-        except TimeoutError:
-            raise time_out(self._receipt, self._snapshot) from None
-        return self._conclude()
+        engine = await self._here()
+        await self._recall(engine)
+        latest = self._snapshot
+        if latest is None or not latest.is_settled:
+            try:
+                latest = await settle(
+                    engine.poller,
+                    self.id,
+                    self._reader(engine),
+                    latest=_still_telling(latest),
+                    age=find_age(self._receipt),
+                    deadline=deadline,
+                )
+            except PersonaKitError as error:
+                raise explain(error, self._receipt, engine.provider) from None
+            self._snapshot = latest and self._complete(latest)
+        final = self._snapshot
+        if final is None or not final.is_settled:
+            raise time_out(self._receipt, final)
+        await self._close(engine, final)
+        if final.failure is not None:
+            raise attrs.evolve(final.failure)
+        return cast("T", final.result)
+
+    def _reader(self, engine: Engine) -> JobReader:
+        model = getattr(self._request, "model", None)
+        return make_reader(engine, self._receipt, model)
 
     async def updates(self, *, every: float = 0.0) -> AsyncGenerator[Snapshot[T], None]:
         """Yield the job's snapshot now and at each change, up to the final one.
@@ -184,15 +217,23 @@ class Job(Generic[T]):
             await self._close(engine, latest)
             yield cast("Snapshot[T]", latest)
             return
-        if latest is not None and latest.state.is_final:
-            latest = None  # a line of a list, which tells the state but no result
-        snapshots = follow(engine, self._receipt, latest=latest, every=every)
-        async with aclosing(snapshots):
-            async for snapshot in snapshots:
-                self._snapshot = now = self._complete(snapshot)
-                if now.is_settled:
-                    await self._close(engine, now)
-                yield cast("Snapshot[T]", now)
+        snapshots = follow(
+            engine.poller,
+            self.id,
+            self._reader(engine),
+            latest=_still_telling(latest),
+            age=find_age(self._receipt),
+            every=every,
+        )
+        try:
+            async with aclosing(snapshots):
+                async for snapshot in snapshots:
+                    self._snapshot = now = self._complete(snapshot)
+                    if now.is_settled:
+                        await self._close(engine, now)
+                    yield cast("Snapshot[T]", now)
+        except PersonaKitError as error:
+            raise explain(error, self._receipt, engine.provider) from None
 
     async def _recall(self, engine: Engine) -> None:
         """Ask the journal once for what a receipt does not tell."""
@@ -224,8 +265,10 @@ class Job(Generic[T]):
         result = self._request.complete(cast("T", snapshot.result))
         return attrs.evolve(snapshot, result=cast("Result", result))
 
-    def _conclude(self) -> T:
-        final = cast("Snapshot[T]", self._snapshot)
-        if final.failure is not None:
-            raise attrs.evolve(final.failure)
-        return cast("T", final.result)
+
+def _still_telling(latest: Snapshot[Result] | None) -> Snapshot[Result] | None:
+    """Return a reading from which to go on.
+
+    A line of a list tells of an end without what came of it: that is as good as none.
+    """
+    return None if latest is not None and latest.state.is_final else latest

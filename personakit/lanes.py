@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
 
 from personakit.errors import PersonaKitError, RateLimited
 from personakit.limits import Limit
@@ -55,15 +54,25 @@ class Lane:
         Raises:
             RateLimited: there will be none in time; nothing was asked.
         """
-        if self._waiting or self._pause() > 0:
+        if not self.try_enter():
             await self._wait(within)
-        else:
-            self._held += 1
 
-    async def _wait(self, within: float) -> None:
+    def try_enter(self) -> bool:
+        """Take a place if there is one just now and nobody waits for it."""
+        if self._waiting or self._pause() > 0:
+            return False
+        self._held += 1
+        return True
+
+    def ask(self) -> asyncio.Future[None]:
+        """Wait in line; the place is held when the future is done without an error."""
         turn = self._loop.create_future()
         self._waiting.append(turn)
         self._arm()
+        return turn
+
+    async def _wait(self, within: float) -> None:
+        turn = self.ask()
         try:
             async with asyncio.timeout(None if within == math.inf else within):
                 await turn
@@ -90,25 +99,21 @@ class Lane:
             self._grow()
         self._arm()
 
-    @asynccontextmanager
-    async def place(self, within: float = math.inf) -> AsyncGenerator[None]:
-        """Hold a place for the block, and heed a refusal that it ends with."""
-        await self.enter(within)
-        with self.hold():
-            yield
+    def __enter__(self) -> None:
+        """Hold, for the block, the place that `enter` gave."""
 
-    @contextmanager
-    def hold(self) -> Generator[None]:
-        """Give the place back that `enter` gave, when the block ends."""
-        is_refused = False
-        try:
-            yield
-        except RateLimited as error:
-            is_refused = True
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the place back, and heed a refusal that the block ended with."""
+        if isinstance(error, RateLimited):
             self.refuse(error.retry_after)
-            raise
-        finally:
-            self.leave(is_refused=is_refused)
+            self.leave(is_refused=True)
+        else:
+            self.leave()
 
     def refuse(self, retry_after: float | None) -> None:
         """Heed that the service refused a request because of its limit.

@@ -13,6 +13,7 @@ PaceName: TypeAlias = Literal["eager", "balanced", "thrifty"]
 
 _DOUBLINGS = 30  # of a pause after failures; far beyond any bound
 _LONGEST_FAILING = 10.0  # seconds between two looks while nothing but failures comes
+_JITTER = 0.05  # share of a pause that is left to chance, so that no fleet marches
 _REPORTED = 100.0  # times that a read is worth where changes are reported anyway
 _LONGEST_REPORTED = 60.0  # seconds between two looks at most there
 
@@ -27,6 +28,9 @@ class Sighting:
         failures: Readings in a row that brought nothing.
         retry_after: Seconds that the service asked to wait, None when it did not.
         is_reported: True where the service is likely to report changes by itself.
+        price: Seconds of lag that a read costs at the least, because there are fewer
+            to be had than wanted.
+        chance: 0 to 1, drawn; 0.5 for the pause as it is.
     """
 
     age: float
@@ -34,6 +38,8 @@ class Sighting:
     failures: int = 0
     retry_after: float | None = None
     is_reported: bool = False
+    price: float = 0.0
+    chance: float = 0.5
 
 
 @attrs.frozen
@@ -60,18 +66,28 @@ class Pace:
         """Return the seconds to wait before the next look."""
         if sighting.retry_after:
             return max(sighting.retry_after, self.shortest)
+        pause = self._plan(sighting)
         if sighting.failures:
+            # What fails is never asked for more often than what does not: an outage
+            # brings no more requests than there would have been.
             doublings = min(sighting.failures - 1, _DOUBLINGS)
+            backoff = max(self.shortest, 1.0) * 2.0**doublings
             longest = max(min(self.longest, _LONGEST_FAILING), self.shortest)
-            return min(max(self.shortest, 1.0) * 2.0**doublings, longest)
+            return max(min(backoff, longest), min(pause, self.longest))
+        return pause
+
+    def _plan(self, sighting: Sighting) -> float:
         if self.shortest == self.longest:
             return self.shortest
         worth = self.worth * (_REPORTED if sighting.is_reported else 1.0)
+        worth = max(worth, sighting.price)
         pause = sighting.outlook.pause(sighting.age, worth)
+        pause *= 1.0 + _JITTER * (2.0 * sighting.chance - 1.0)
         bound = _LONGEST_REPORTED if sighting.is_reported else self.longest
         # Before half of the jobs are over even a long pause is a good one.
         until_half = sighting.outlook.median - sighting.age
-        return max(min(pause, max(bound, until_half)), self.shortest)
+        bound = max(bound, until_half, sighting.price)
+        return max(min(pause, bound), self.shortest)
 
 
 PACES: dict[PaceName, Pace] = {

@@ -1,39 +1,36 @@
 """One scheduler that reads jobs until they end, however many await each of them.
 
-A job in flight is an entry in a heap of due times, no coroutine. One timer serves the
-heap; only a reading under way is a task. Whatever happens to a reading merely delays
-the next one, until nothing but failures has come for as long as patience lasts.
+A job in flight is an entry of the agenda, no coroutine; only a reading under way is a
+task. Whatever happens to a reading merely delays the next one, until nothing but
+failures has come for as long as patience lasts.
+
+Readings take their places in the account's lane. Where there are fewer places than due
+jobs, a read gets dearer: jobs are looked at later, and more surely when they are done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import contextmanager
-from typing import TypeAlias
+import random
+from collections import deque
 
 import attrs
 
-from personakit.errors import NotFound, PersonaKitError
+from personakit.agenda import Agenda
+from personakit.errors import NotFound, PersonaKitError, RateLimited
 from personakit.history import History, Trace
+from personakit.lanes import Lane
+from personakit.limits import UNKNOWN
 from personakit.models import JobState, Result, Snapshot
 from personakit.pace import Pace, Sighting
+from personakit.watch import Listener, Reader, Trouble, Watch
 
-Reading: TypeAlias = Callable[[], Awaitable[Snapshot[Result]]]
-
-GRID = 0.1
-"""Seconds to multiples of which readings are put off."""
-ROUNDING = 1e-6
 PATIENCE = 300.0
 """Seconds of nothing but failed readings after which a wait gives up."""
 EARLY_PATIENCE = 30.0
 """The same for "no such job", which right after a submit may not be true yet."""
-READINGS_AT_ONCE = 64
-"""Readings under way at the same time; due ones beyond that wait their turn."""
 
 VAGUE = 0.5
 """Time between two readings, as a share of a job's age, above which an end between them
@@ -41,63 +38,12 @@ is no experience."""
 TRUST = 600.0
 """Seconds after a report for which further ones are expected."""
 
+_READY, _READING = -1, -2  # marks in the place of a tick
+_LATE = 1.0  # seconds past its due time from which on a reading shows scarcity
+_CHEAPEST, _DEAREST = 0.01, 120.0  # seconds of lag that scarcity may make a read worth
+_RISE = 1.02  # of that price, by each late reading
+
 _log = logging.getLogger("personakit")
-
-
-@attrs.define(eq=False)
-class Watch:
-    """What is known of one job, shared by all who await it.
-
-    Attributes:
-        job_id: The job.
-        read: Reads it once.
-        born: Loop time at which it was submitted, as far as known.
-        snapshot: The last reading, None before the first.
-        error: Why there will be no further reading, None while there will be.
-        changed: Set, and replaced by a new one, whenever any of this changes.
-        attendants: How many await it; without any, nobody reads.
-        reading: The task that reads, None before the first.
-        failures: Failed readings since the last good one.
-        failing_since: Loop time of the first of these.
-        missing_since: Loop time since which every reading says that there is no such
-            job; infinite while none does.
-        due: Loop time of the next reading; older entries of the heap do not count.
-        looked_at: Loop time at which the last reading began.
-        expects_reports: True where the service was asked to report on the job.
-        is_reported: True once a report on it came.
-        is_woken: True when one came since the last reading began.
-        kind: Of job, by which durations are compared.
-        estimate: The service's first guess of the whole duration in seconds, None for
-            none.
-        trace: What the job has told of its progress.
-        read_at: Loop time at which the last good reading ended, None before the first.
-    """
-
-    job_id: str
-    read: Reading
-    born: float
-    snapshot: Snapshot[Result] | None = None
-    error: Exception | None = None
-    changed: asyncio.Event = attrs.field(factory=asyncio.Event)
-    attendants: int = 0
-    reading: asyncio.Task[None] | None = None
-    failures: int = 0
-    failing_since: float = 0.0
-    missing_since: float = math.inf
-    due: float = 0.0
-    looked_at: float = -math.inf
-    expects_reports: bool = False
-    is_reported: bool = False
-    is_woken: bool = False
-    kind: str = ""
-    estimate: float | None = None
-    trace: Trace = attrs.field(factory=Trace)
-    read_at: float | None = None
-
-    def tell(self) -> None:
-        """Wake everyone who waits for a change."""
-        woken, self.changed = self.changed, asyncio.Event()
-        woken.set()
 
 
 class Poller:
@@ -106,63 +52,68 @@ class Poller:
     Args:
         pace: How often to look.
         history: What jobs have taken so far; shared by all loops of a client.
+        lane: Through which readings pass; None for one without a known limit.
     """
 
-    def __init__(self, pace: Pace, history: History | None = None) -> None:
+    def __init__(
+        self, pace: Pace, history: History | None = None, lane: Lane | None = None
+    ) -> None:
         self._pace = pace
         self._history = history or History()
+        self._lane = lane or Lane(UNKNOWN)
         self._loop = asyncio.get_running_loop()
         self._watches: dict[str, Watch] = {}
-        self._due: list[tuple[float, int, Watch]] = []
-        self._order = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
-        self._readings: set[asyncio.Task[None]] = set()
+        self._agenda = Agenda[Watch](self._ring)
+        self._ready: deque[tuple[float, Watch]] = deque()
+        self._turn: asyncio.Future[None] | None = None
+        self._readings: dict[asyncio.Task[bool], list[Watch]] = {}
+        self._price = _CHEAPEST
         self._strange_states: set[str] = set()
         self._trusted_until = -math.inf
 
-    async def follow(
+    def attend(
         self,
         job_id: str,
-        read: Reading,
+        reader: Reader,
+        listener: Listener,
         *,
         latest: Snapshot[Result] | None,
         age: float,
-        every: float = 0.0,
-        kind: str = "",
-        expects_reports: bool = False,
-    ) -> AsyncGenerator[Snapshot[Result], None]:
-        """Yield the job's snapshot now and at each change, up to the final one.
-
-        Whoever is slow to take one misses those between, never the last.
+    ) -> Watch:
+        """Have a job read for as long as anybody listens; `leave` ends it.
 
         Args:
-            job_id: The job; all who follow it share its readings.
-            read: Reads it once.
+            job_id: The job; all who attend to it share its readings.
+            reader: Reads it.
+            listener: Is told of changes.
             latest: The last known reading; None looks at once.
             age: Seconds since it was submitted.
-            every: Least seconds between two of the snapshots yielded.
-            kind: Of job; jobs of one kind are expected to take about the same time.
-            expects_reports: True where the service was asked to report: as long as
-                reports on any job arrive, this one is looked at rarely.
-
-        Raises:
-            PersonaKitError: what makes any further reading pointless.
         """
-        seen: Snapshot[Result] | None = None
-        with self._attend(job_id, read, latest, age, kind) as watch:
-            watch.expects_reports = expects_reports
-            while True:
-                if watch.error is not None:
-                    raise watch.error
-                changed = watch.changed
-                if watch.snapshot is seen or watch.snapshot is None:
-                    await changed.wait()
-                    continue
-                seen = watch.snapshot
-                yield seen
-                if seen.state.is_final:
-                    return
-                await asyncio.sleep(every)
+        watch = self._watches.get(job_id)
+        if watch is None:
+            born = self._loop.time() - age
+            watch = Watch(job_id, reader, born, latest, looked_at=born)
+            self._watches[job_id] = watch
+            if latest is None:
+                self._agenda.put(watch, self._loop.time())
+            else:
+                watch.estimate = latest.estimated_time
+                self._plan(watch)
+        watch.add(listener)
+        return watch
+
+    def leave(self, watch: Watch, listener: Listener) -> None:
+        """Stop listening; what nobody listens to is not read any more."""
+        watch.remove(listener)
+        if watch.listeners:
+            return
+        # Its entry under a tick stays behind and is passed over when that comes.
+        if self._watches.get(watch.job_id) is watch:
+            del self._watches[watch.job_id]
+        if watch.due == _READING:
+            for reading, watches in self._readings.items():
+                if watches == [watch]:
+                    reading.cancel()
 
     def wake(self, job_id: str) -> None:
         """Look at a job soon: a report says that it has changed."""
@@ -172,149 +123,172 @@ class Poller:
         if watch is None:
             return
         watch.is_reported = watch.is_woken = True
-        if watch.reading is None or watch.reading.done():
-            self._set_due(watch, max(now, watch.looked_at + self._pace.shortest))
+        if watch.due >= 0:
+            self._agenda.put(watch, max(now, watch.looked_at + self._pace.shortest))
 
-    @contextmanager
-    def _attend(
-        self,
-        job_id: str,
-        read: Reading,
-        latest: Snapshot[Result] | None,
-        age: float,
-        kind: str,
-    ) -> Generator[Watch]:
-        watch = self._watches.get(job_id)
-        if watch is None:
-            watch = Watch(job_id, read, self._loop.time() - age, latest, kind=kind)
-            if latest is not None:
-                watch.estimate, watch.read_at = latest.estimated_time, watch.born
-            self._watches[job_id] = watch
-            self._plan(watch, at_once=latest is None)
-        watch.attendants += 1
-        try:
-            yield watch
-        finally:
-            watch.attendants -= 1
-            if not watch.attendants:
-                self._forget(watch)
-
-    def _forget(self, watch: Watch) -> None:
-        # The heap's entry stays behind and is passed over when it comes due.
-        if self._watches.get(watch.job_id) is watch:
-            del self._watches[watch.job_id]
-        if watch.reading is not None:
-            watch.reading.cancel()
-
-    def _plan(
-        self, watch: Watch, *, retry_after: float | None = None, at_once: bool = False
-    ) -> None:
+    def _plan(self, watch: Watch, *, retry_after: float | None = None) -> None:
         now = self._loop.time()
-        if at_once:
-            self._set_due(watch, now)
-            return
         if watch.is_woken:  # while it was being read, perhaps too early
-            self._set_due(watch, now + self._pace.shortest)
+            self._agenda.put(watch, now + self._pace.shortest)
             return
+        trouble = watch.trouble
         sighting = Sighting(
             age=now - watch.born,
             outlook=self._history.outlook(
-                watch.kind,
+                watch.reader.kind,
                 estimate=watch.estimate,
                 untold=self._pace.untold,
                 trace=watch.trace,
             ),
-            failures=watch.failures,
+            failures=0 if trouble is None else trouble.failures,
             retry_after=retry_after,
-            is_reported=watch.expects_reports and now < self._trusted_until,
+            is_reported=watch.reader.expects_reports and now < self._trusted_until,
+            price=self._price,
+            chance=random.random(),
         )
-        self._set_due(watch, now + self._pace.pause(sighting))
+        self._agenda.put(watch, now + self._pace.pause(sighting))
 
-    def _set_due(self, watch: Watch, due: float) -> None:
-        # On a common grid, so that many readings share one wake-up.
-        due = watch.due = math.ceil(due / GRID - ROUNDING) * GRID
-        heapq.heappush(self._due, (due, next(self._order), watch))
-        self._arm()
+    def _ring(self, due: list[tuple[float, Watch]]) -> None:
+        for at, watch in due:
+            if watch.listeners:
+                watch.due = _READY
+                self._ready.append((at, watch))
+        self._start_ready()
 
-    def _arm(self) -> None:
-        """Let the one timer ring at the earliest due time.
+    def _start_ready(self) -> None:
+        """Start as many readings as have a place, first come first served."""
+        while self._ready and self._turn is None:
+            if self._lane.try_enter():
+                self._start()
+            else:
+                # One place is asked for at a time: what is read when it comes is
+                # decided then, and others find places too.
+                self._turn = self._lane.ask()
+                self._turn.add_done_callback(self._take_turn)
 
-        While all places are taken nothing is armed: whoever frees one comes here.
-        """
-        if not self._due or len(self._readings) >= READINGS_AT_ONCE:
+    def _take_turn(self, turn: asyncio.Future[None]) -> None:
+        self._turn = None
+        if turn.cancelled() or turn.exception() is not None:
+            return  # the client was closed
+        self._start()
+        self._start_ready()
+
+    def _start(self) -> None:
+        """Start one reading, for which there is a place."""
+        watches = self._next_watches()
+        if not watches:
+            self._lane.leave(is_refused=True)  # the place was not used
             return
-        due = self._due[0][0]
-        if self._timer is not None:
-            if self._timer.when() <= due:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._start_due)
-
-    def _start_due(self) -> None:
-        self._timer = None
         now = self._loop.time()
-        while (
-            self._due
-            and self._due[0][0] <= now
-            and len(self._readings) < READINGS_AT_ONCE
-        ):
-            due, _, watch = heapq.heappop(self._due)
-            if self._watches.get(watch.job_id) is watch and due == watch.due:
-                self._start(watch, now)
-        self._arm()
+        for watch in watches:
+            watch.due, watch.is_woken = _READING, False
+        reading = self._loop.create_task(self._look(watches, now))
+        self._readings[reading] = watches
+        reading.add_done_callback(self._finish)
 
-    def _start(self, watch: Watch, now: float) -> None:
-        watch.looked_at, watch.due, watch.is_woken = now, math.inf, False
-        watch.reading = self._loop.create_task(self._look(watch))
-        self._readings.add(watch.reading)
-        watch.reading.add_done_callback(self._free_place)
+    def _next_watches(self) -> list[Watch]:
+        """Take those who are read together; none when nobody is left."""
+        taken: list[Watch] = []
+        passed: list[tuple[float, Watch]] = []
+        room = 1
+        while self._ready and len(taken) < room:
+            due, watch = self._ready.popleft()
+            if watch.due != _READY or not watch.listeners:
+                continue
+            if not taken:
+                self._heed(self._loop.time() - due)
+                taken.append(watch)
+                room = 1 if watch.is_alone else watch.reader.at_once
+            elif watch.reader is taken[0].reader and not watch.is_alone:
+                taken.append(watch)
+            else:
+                passed.append((due, watch))
+        self._ready.extendleft(reversed(passed))
+        return taken
 
-    def _free_place(self, reading: asyncio.Task[None]) -> None:
-        self._readings.discard(reading)
-        self._arm()
+    def _heed(self, lateness: float) -> None:
+        """Let a read cost more while readings come late, and less when they don't."""
+        change = _RISE if lateness > _LATE else 1 / _RISE
+        self._price = min(max(self._price * change, _CHEAPEST), _DEAREST)
 
-    async def _look(self, watch: Watch) -> None:
+    async def _look(self, watches: list[Watch], now: float) -> bool:
+        """Read, and tell whether the account's limit was in the way."""
         try:
-            snapshot = await watch.read()
+            await self._read(watches, now)
         except PersonaKitError as error:
-            self._endure(watch, error)
+            watches[0].is_alone = True  # to see whether joint reading is to blame
+            for watch in watches:
+                self._endure(watch, error)
+            if isinstance(error, RateLimited):
+                self._lane.refuse(error.retry_after)
+                return True
         except Exception as error:  # else everyone would wait forever
-            self._end(watch, error)
-        else:
-            self._take(watch, snapshot)
+            for watch in watches:
+                self._end(watch, error)
+        return False
 
-    def _take(self, watch: Watch, snapshot: Snapshot[Result]) -> None:
-        watch.failures, watch.missing_since = 0, math.inf
-        self._learn(watch, snapshot)
+    async def _read(self, watches: list[Watch], now: float) -> None:
+        reader = watches[0].reader
+        if len(watches) == 1:
+            self._take(watches[0], await reader.read(watches[0]), now)
+            return
+        told = await reader.read_many([watch.job_id for watch in watches])
+        for watch in watches:
+            snapshot = told.get(watch.job_id)
+            # A list may lack a job, or tell of an end without what came of it.
+            watch.is_alone = snapshot is None or (
+                snapshot.state.is_final and not snapshot.is_settled
+            )
+            if snapshot is None or watch.is_alone:
+                self._agenda.put(watch, now)
+            else:
+                watch.fingerprint = 0
+                self._take(watch, snapshot, now)
+
+    def _finish(self, reading: asyncio.Task[bool]) -> None:
+        del self._readings[reading]
+        is_refused = not reading.cancelled() and reading.result()
+        self._lane.leave(is_refused=is_refused)
+        self._start_ready()
+
+    def _take(self, watch: Watch, snapshot: Snapshot[Result], began: float) -> None:
         before = watch.snapshot
+        watch.trouble, watch.is_alone = None, False
+        if snapshot is before:
+            watch.looked_at = began
+            self._plan(watch)
+            return
+        self._learn(watch, snapshot, began)
+        self._note_strange_state(snapshot)
+        watch.looked_at = began
         if before is not None and not before.state.can_become(snapshot.state):
             snapshot = attrs.evolve(snapshot, state=before.state)
-        self._note_strange_state(snapshot)
         if snapshot.state.is_final:
-            del self._watches[watch.job_id]
-            if watch.expects_reports and not watch.is_reported:
+            self._watches.pop(watch.job_id, None)
+            if watch.reader.expects_reports and not watch.is_reported:
                 self._trusted_until = -math.inf  # it ended, and nobody said so
+        else:
+            self._plan(watch)
         if snapshot != before:
             watch.snapshot = snapshot
             watch.tell()
-        if not snapshot.state.is_final:
-            self._plan(watch)
 
-    def _learn(self, watch: Watch, snapshot: Snapshot[Result]) -> None:
+    def _learn(self, watch: Watch, snapshot: Snapshot[Result], began: float) -> None:
         """Take from a reading what it tells of this job's duration, and of others'."""
-        now, before = self._loop.time(), watch.read_at
-        watch.read_at = now
+        age = self._loop.time() - watch.born
         watch.estimate = watch.estimate or snapshot.estimated_time
         if not snapshot.state.is_final:
-            watch.trace.note(now - watch.born, snapshot.progress)
+            if snapshot.progress:
+                watch.trace = watch.trace or Trace()
+                watch.trace.note(age, snapshot.progress)
             return
         # It ended somewhere between two readings; where they lie far apart, as after
         # a break, that says too little.
-        gap = now - (watch.born if before is None else before)
-        if snapshot.state is JobState.COMPLETED and gap <= VAGUE * (now - watch.born):
+        gap = began - watch.looked_at
+        if snapshot.state is JobState.COMPLETED and gap <= VAGUE * age:
             self._history.record(
-                watch.kind,
-                now - watch.born - gap / 2,
+                watch.reader.kind,
+                age - gap / 2,
                 estimate=watch.estimate,
                 trace=watch.trace,
             )
@@ -328,15 +302,15 @@ class Poller:
     def _endure(self, watch: Watch, error: PersonaKitError) -> None:
         """Plan another reading after a failed one, as long as patience lasts."""
         now = self._loop.time()
-        watch.failing_since = watch.failing_since if watch.failures else now
-        watch.failures += 1
+        trouble = watch.trouble = watch.trouble or Trouble(now)
+        trouble.failures += 1
         if isinstance(error, NotFound):
             # Counted from the first of these in a row, not from an outage before.
-            watch.missing_since = min(watch.missing_since, now)
-            is_bearable = now - watch.missing_since < EARLY_PATIENCE
+            trouble.missing_since = min(trouble.missing_since, now)
+            is_bearable = now - trouble.missing_since < EARLY_PATIENCE
         else:
-            watch.missing_since = math.inf
-            is_bearable = error.retry_safe and now - watch.failing_since < PATIENCE
+            trouble.missing_since = math.inf
+            is_bearable = error.retry_safe and now - trouble.since < PATIENCE
         if is_bearable:
             self._plan(watch, retry_after=error.retry_after)
         else:
@@ -349,11 +323,14 @@ class Poller:
 
     async def aclose(self) -> None:
         """Stop all readings; whoever still waits is told that the client is closed."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due.clear()
-        for watch in tuple(self._watches.values()):
-            self._end(watch, PersonaKitError("The client was closed during the wait."))
+        if self._turn is not None:
+            self._turn.cancel()
+        self._agenda.clear()
+        self._ready.clear()
+        watches, self._watches = self._watches, {}
+        closed = PersonaKitError("The client was closed during the wait.")
+        for watch in watches.values():
+            self._end(watch, closed)
         readings = tuple(self._readings)
         for reading in readings:
             reading.cancel()

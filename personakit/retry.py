@@ -14,7 +14,7 @@ from typing import TypeVar
 import backoff
 
 from personakit.errors import OutcomeUnknown, PersonaKitError, ServiceUnavailable
-from personakit.wire import Call, NoAnswer, Request, Sender
+from personakit.wire import Call, NoAnswer, Request, Response, Sender
 
 T = TypeVar("T")
 
@@ -51,15 +51,22 @@ async def attempt_call(sender: Sender, call: Call[T], within: float) -> T:
     """Send a call once, and raise what its answer, or the lack of one, means.
 
     Raises:
+        PersonaKitError: as `fetch`, or whatever the call's parser makes of the answer.
+    """
+    return call.parse(await fetch(sender, call.request, within))
+
+
+async def fetch(sender: Sender, request: Request, within: float) -> Response:
+    """Send once, and return the answer, whatever its status.
+
+    Raises:
         OutcomeUnknown: it was paid, it may have arrived, and the answer is lost.
         ServiceUnavailable: there is no answer, and sending again cannot cost twice.
-        PersonaKitError: whatever the call's parser makes of the answer.
     """
     try:
-        response = await sender.send(call.request, within=within)
+        return await sender.send(request, within=within)
     except NoAnswer as lost:
-        raise _judge(lost, call.request) from None
-    return call.parse(response)
+        raise _judge(lost, request) from None
 
 
 def _judge(lost: NoAnswer, request: Request) -> PersonaKitError:

@@ -150,7 +150,7 @@ class _Submission:
         """Send, and leave in the journal whatever came of it."""
         engine = self.engine
         try:
-            with engine.starts.hold():
+            with engine.starts:
                 await engine.journal.record(Entry(self.receipt, Mark.SENDING))
                 snapshot = await attempt_call(engine.transport, self.call, math.inf)
         except PersonaKitError as error:

@@ -23,7 +23,8 @@ from yarl import URL
 from personakit.addresses import is_forbidden, is_here, is_public, make_guard
 from personakit.errors import PersonaKitError, refuse
 from personakit.version import __version__
-from personakit.wire import NoAnswer, Request, Response
+from personakit.watchdog import Watchdog
+from personakit.wire import READ_TIMEOUT, NoAnswer, Request, Response, find_request_id
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a place in the pool, name lookup, connection and TLS together."""
@@ -36,6 +37,8 @@ _PIECE = 1024 * 1024  # bytes of a body that are sent in one go
 _STALL_TIMEOUT = 60.0  # seconds without a byte of a download
 _USER_AGENT = f"personakit/{__version__}"
 _HIDDEN = b"***"
+_USUAL = CONNECT_TIMEOUT + READ_TIMEOUT
+_NO_HEADERS: Mapping[str, str] = {}
 
 # Raised only before there is a connection on which anything could be sent.
 _NEVER_SENT = (
@@ -130,24 +133,32 @@ class Transport:
         self._base = str(base_url).rstrip("/")
         self._files = None if files_url is None else str(files_url).rstrip("/")
         self._key = api_key.encode()
-        self._headers = {
+        headers = {
             "Authorization": f"Bearer {api_key}",
             "User-Agent": _USER_AGENT,
             "Accept": "application/json",
         }
         self._borrowed = session
+        # Our own sessions are made with them, once.
+        self._headers = {} if session is None else headers
+        self._watchdog = Watchdog(_USUAL)
         self._own: list[aiohttp.ClientSession] = []
-        self._reads = session or self._make_session()
-        self._submits = session or self._make_session(fresh=True)
+        self._reads = session or self._make_session(headers=headers)
+        self._submits = session or self._make_session(headers=headers, fresh=True)
         # Never the caller's session: its default headers are not for media hosts.
         self._media = self._make_session(reach=is_public)
         self._media_here = self._make_session(reach=is_here)
 
     def _make_session(
-        self, *, fresh: bool = False, reach: Callable[[str], bool] | None = None
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        fresh: bool = False,
+        reach: Callable[[str], bool] | None = None,
     ) -> aiohttp.ClientSession:
         guard = None if reach is None else make_guard(reach)
         session = aiohttp.ClientSession(
+            headers=headers,
             connector=aiohttp.TCPConnector(force_close=fresh, socket_factory=guard),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[_make_witness()] if fresh else None,
@@ -158,6 +169,7 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close every session made here."""
+        self._watchdog.close()
         for session in self._own:
             await session.close()
 
@@ -177,15 +189,20 @@ class Transport:
         if session.closed:
             raise PersonaKitError("The client was closed before this was sent.")
         # A borrowed session has no witness: what cannot be ruled out counts as sent.
-        flight = SimpleNamespace(sent=self._borrowed is not None, request_id=None)
+        flight = SimpleNamespace(sent=self._borrowed is not None, headers=_NO_HEADERS)
+        limit = CONNECT_TIMEOUT + request.timeout
         try:
-            return await self._exchange(session, request, within, flight)
+            if limit == _USUAL <= within:
+                with self._watchdog:
+                    return await self._exchange(session, request, _NO_TOTAL, flight)
+            total = _limits(min(within, limit))
+            return await self._exchange(session, request, total, flight)
         except (aiohttp.ClientError, OSError, EOFError) as error:
             lost = NoAnswer(
                 _describe(error),
                 sent=_was_sent(error, flight),
                 hopeless=isinstance(error, _HOPELESS),
-                request_id=flight.request_id,
+                request_id=find_request_id(flight.headers),
             )
         # Raised out here to forget aiohttp's error, which holds the request's headers.
         raise lost
@@ -194,28 +211,31 @@ class Transport:
         self,
         session: aiohttp.ClientSession,
         request: Request,
-        within: float,
+        timeout: aiohttp.ClientTimeout,
         flight: SimpleNamespace,
     ) -> Response:
         async with session.request(
             request.method,
-            URL(self._address(request) + request.path),
+            # Dialects have quoted their paths already.
+            URL(self._address(request) + request.path, encoded=True),
             data=_as_payload(request.body),
-            headers={
-                **self._headers,
-                "Content-Type": request.content_type,
-                **dict(request.headers),
-            },
-            timeout=_limits(min(within, CONNECT_TIMEOUT + request.timeout)),
+            headers=self._head(request),
+            timeout=timeout,
             allow_redirects=False,
             raise_for_status=False,
             trace_request_ctx=flight,
         ) as answer:
-            flight.sent = True
-            head = Response(answer.status, answer.headers, b"")
-            flight.request_id = head.request_id
-            body = await _read_bounded(answer.content)
-            return attrs.evolve(head, body=body.replace(self._key, _HIDDEN))
+            flight.sent, flight.headers = True, answer.headers
+            body = await _read_bounded(answer)
+            return Response(
+                answer.status, answer.headers, body.replace(self._key, _HIDDEN)
+            )
+
+    def _head(self, request: Request) -> dict[str, str]:
+        head = {**self._headers, **dict(request.headers)}
+        if request.body is not None:
+            head["Content-Type"] = request.content_type
+        return head
 
     def _address(self, request: Request) -> str:
         if not request.to_files:
@@ -302,11 +322,6 @@ def _find_version(headers: Mapping[str, str]) -> str | None:
     return tag if tag.startswith('"') else None
 
 
-def _as_payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    """Let aiohttp send a large body piece by piece; it warns of large bytes."""
-    return body if body is None or len(body) <= _PIECE else io.BytesIO(body)
-
-
 def _limits(total: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
         total=None if total == math.inf else total,
@@ -314,6 +329,14 @@ def _limits(total: float) -> aiohttp.ClientTimeout:
         # aiohttp rounds longer timeouts up to whole seconds, past our deadlines.
         ceil_threshold=math.inf,
     )
+
+
+_NO_TOTAL = _limits(math.inf)
+
+
+def _as_payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Let aiohttp send a large body piece by piece; it warns of large bytes."""
+    return body if body is None or len(body) <= _PIECE else io.BytesIO(body)
 
 
 def _was_sent(error: BaseException, flight: SimpleNamespace) -> bool:
@@ -332,9 +355,17 @@ def _describe(error: BaseException) -> str:
     return f"{name}: {reason}" if reason else name
 
 
-async def _read_bounded(stream: aiohttp.StreamReader) -> bytes:
+def _is_packed(answer: aiohttp.ClientResponse) -> bool:
+    """Tell whether a body may be longer than its length says."""
+    return "Content-Encoding" in answer.headers
+
+
+async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
+    length = answer.content_length
+    if length is not None and length <= BODY_LIMIT and not _is_packed(answer):
+        return await answer.read()
     body = bytearray()
-    async for chunk in stream.iter_chunked(_CHUNK):
+    async for chunk in answer.content.iter_chunked(_CHUNK):
         body += chunk
         if len(body) > BODY_LIMIT:
             raise aiohttp.ClientPayloadError("too long")

@@ -124,10 +124,7 @@ class Response:
     @property
     def request_id(self) -> str | None:
         """The service's id of this exchange, None when it sent none."""
-        for name in _REQUEST_ID_HEADERS:
-            if (value := self.headers.get(name)) is not None:
-                return value
-        return None
+        return find_request_id(self.headers)
 
     @property
     def retry_after(self) -> float | None:
@@ -144,6 +141,14 @@ class Response:
             return None
         now = _parse_date(self.headers.get("Date", "")) or datetime.now(UTC)
         return min(max((then - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT)
+
+
+def find_request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the service's id of an exchange, None when it sent none."""
+    for name in _REQUEST_ID_HEADERS:
+        if (value := headers.get(name)) is not None:
+            return value
+    return None
 
 
 def _parse_date(value: str) -> datetime | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from personakit.lanes import Lane
 from personakit.models import Persona, Result, Snapshot
 from personakit.poller import Poller
 from personakit.providers.base import Provider, unsupported
+from personakit.readers import JobReader, Together
 from personakit.receipt import Ability, Receipt
 from personakit.retry import attempt_call, repeat
 from personakit.transport import Transport
@@ -60,6 +61,8 @@ class Engine:
         starts: Lets paid requests pass as the account's limit allows.
         reads: The same for everything else but downloads.
         address: Where the service shall report on a submit, None for nowhere.
+        readers: Of the jobs, by what they make and the model that makes it.
+        together: Whether the service tells of many jobs at once.
         sendings: Paid requests under way. They belong to the client: a caller who is
             cancelled stops waiting, but does not tear the request.
     """
@@ -71,6 +74,10 @@ class Engine:
     starts: Lane
     reads: Lane
     address: Callable[[Receipt], str | None] = _nowhere
+    readers: dict[tuple[Ability, str | None], JobReader] = attrs.field(
+        factory=dict[tuple[Ability, "str | None"], JobReader], init=False
+    )
+    together: Together = attrs.field(factory=Together, init=False)
     sendings: set[asyncio.Task[Any]] = attrs.field(
         factory=set[asyncio.Task[Any]], init=False
     )
@@ -194,61 +201,55 @@ async def look(engine: Engine, call: Call[T], within: float) -> T:
         PersonaKitError: what the answer, or the lack of one, means.
     """
     until = asyncio.get_running_loop().time() + within
-    async with engine.reads.place(within):
+    await engine.reads.enter(within)
+    with engine.reads:
         left = until - asyncio.get_running_loop().time()
         return await attempt_call(engine.transport, call, left)
 
 
-async def follow(
-    engine: Engine,
-    receipt: Receipt,
-    *,
-    latest: Snapshot[Result] | None,
-    every: float = 0.0,
-) -> AsyncGenerator[Snapshot[Result], None]:
-    """Yield a job's snapshots up to the final one.
+def make_reader(engine: Engine, receipt: Receipt, model: str | None) -> JobReader:
+    """Return what reads jobs like this one; one for all of a kind.
 
     Args:
         engine: Of the running loop.
-        receipt: With a job id.
-        latest: The last known reading, None for none.
-        every: Least seconds between two snapshots.
-
-    Raises:
-        PersonaKitError: further readings are pointless. The job was accepted, so the
-            error counts as charged, and is not safe to answer by a new submit.
+        receipt: Of one of them.
+        model: That makes them, None where it is not known.
     """
-    job_id = receipt.job_id or ""
+    provider, ability = engine.provider, receipt.kind
+    name = (ability, model)
+    if name not in engine.readers:
+        is_reported = ability in provider.reports.kinds
+        engine.readers[name] = JobReader(
+            kind=" ".join(filter(None, (provider.name, ability, model))),
+            ability=ability,
+            expects_reports=is_reported and engine.address(receipt) is not None,
+            provider=provider,
+            sender=engine.transport,
+            together=engine.together,
+        )
+    return engine.readers[name]
 
-    async def read() -> Snapshot[Result]:
-        # Built anew each time: a dialect may have learned how it wants to be asked.
-        call = engine.provider.build_read(job_id, receipt.kind)
-        return await look(engine, call, math.inf)
 
-    age = max((datetime.now(UTC) - receipt.at).total_seconds(), 0.0)
-    is_reported = receipt.kind in engine.provider.reports.kinds
-    snapshots = engine.poller.follow(
-        job_id,
-        read,
-        latest=latest,
-        age=age,
-        every=every,
-        kind=f"{engine.provider.name} {receipt.kind}",
-        expects_reports=is_reported and engine.address(receipt) is not None,
+def find_age(receipt: Receipt) -> float:
+    """Return the seconds since a submit."""
+    return max((datetime.now(UTC) - receipt.at).total_seconds(), 0.0)
+
+
+def explain(
+    error: PersonaKitError, receipt: Receipt, provider: Provider
+) -> PersonaKitError:
+    """Return what ended a wait, for one of those who await the job.
+
+    The job was accepted, so the error counts as charged, and is not safe to answer by
+    a new submit.
+    """
+    return attrs.evolve(
+        error,
+        charged="yes",
+        retry_safe=False,
+        receipt=receipt,
+        provider=provider.name,
     )
-    try:
-        async with aclosing(snapshots):
-            async for snapshot in snapshots:
-                yield snapshot
-    except PersonaKitError as error:
-        # A copy for each who awaits the job: they share the poller's own.
-        raise attrs.evolve(
-            error,
-            charged="yes",
-            retry_safe=False,
-            receipt=receipt,
-            provider=engine.provider.name,
-        ) from None
 
 
 async def conclude(

@@ -6,7 +6,7 @@ answer means. What the answer to a paid request does not prove is an unknown out
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -43,6 +43,20 @@ CODE_LIMIT = 100
 REPLAY_LIFE = 600.0
 """Seconds for which a service is taken to remember a submit's key, where it does not
 say: minutes, as the shortest of those who do."""
+
+
+@attrs.frozen
+class JointRead:
+    """How many jobs are read in one request.
+
+    Attributes:
+        at_once: The most that one request may ask for.
+        build: Builds it for jobs of one kind. Its result may lack some of them, and may
+            tell of an end without what came of it.
+    """
+
+    at_once: int
+    build: Callable[[Sequence[str], Ability], Call[Mapping[str, Snapshot[Result]]]]
 
 
 @attrs.frozen
@@ -97,6 +111,11 @@ class Provider(Protocol):
     @property
     def replay(self) -> Replay | None:
         """How a submit may be sent again under its own key, None where it may not."""
+        ...
+
+    @property
+    def joint(self) -> JointRead | None:
+        """How many jobs are read in one request, None where each needs its own."""
         ...
 
     @property

@@ -73,10 +73,32 @@ def test_pause_asked_for_is_not_below_the_shortest():
 
 
 def test_failures_back_off():
-    """Failed readings come ever later, up to a bound."""
-    pauses = [Pace().pause(Sighting(99, MINUTE, failures)) for failures in range(1, 7)]
+    """Failed readings come ever later, up to a bound, and never oftener than others."""
+    eager = Pace(worth=0.001)
+    pauses = [eager.pause(Sighting(99, MINUTE, failures)) for failures in range(1, 7)]
+    usual = Pace().pause(Sighting(99, MINUTE))
 
     assert pauses == [1, 2, 4, 8, 10, 10]
+    assert Pace().pause(Sighting(99, MINUTE, failures=1)) == usual > 2
+
+
+def test_pauses_are_left_to_chance_a_little():
+    """A fleet that started together drifts apart."""
+    low, middle, high = (
+        Pace().pause(Sighting(50, MINUTE, chance=chance)) for chance in (0, 0.5, 1)
+    )
+
+    assert low == pytest.approx(0.95 * middle)
+    assert high == pytest.approx(1.05 * middle)
+
+
+def test_dear_reads_are_seldom():
+    """Where reads are scarce they come later than the pace alone would have it."""
+    usual = Pace().pause(Sighting(70, MINUTE))
+    dear = Pace().pause(Sighting(70, MINUTE, price=50))
+
+    assert dear > 3 * usual
+    assert dear > Pace().longest
 
 
 @given(sighting=SIGHTINGS, failures=some.integers(min_value=1, max_value=10**6))
@@ -86,7 +108,7 @@ def test_back_off_never_turns_back(sighting, failures):
     pause = Pace().pause(told)
     later = Pace().pause(attrs.evolve(told, failures=failures + 1))
 
-    assert pause <= later <= 10
+    assert pause <= later <= max(10, Pace().longest)
 
 
 def test_looks_are_rare_before_an_end_is_likely():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import random
 from collections.abc import Callable
 from contextlib import aclosing
 from statistics import fmean
 
+import attrs
 import pytest
 
 from personakit.errors import (
@@ -18,9 +21,12 @@ from personakit.errors import (
     ServiceUnavailable,
 )
 from personakit.history import History, Trace
+from personakit.lanes import IN_FLIGHT, Lane
+from personakit.limits import Limit
 from personakit.models import JobState, Persona, Snapshot
 from personakit.pace import Pace, Sighting
-from personakit.poller import EARLY_PATIENCE, PATIENCE, READINGS_AT_ONCE, Poller
+from personakit.poller import EARLY_PATIENCE, PATIENCE, Poller
+from personakit.waits import follow, settle
 
 PERSONA = Persona("p1", "evolink")
 DONE = Snapshot("j1", JobState.COMPLETED, "completed", result=PERSONA)
@@ -43,15 +49,30 @@ def running(progress: float) -> Snapshot[Persona]:
     return Snapshot("j1", JobState.RUNNING, "processing", progress=progress)
 
 
+class Reads:
+    """A reader of single jobs, by a function."""
+
+    expects_reports = False
+
+    def __init__(self, read, *, kind: str = "", at_once: int = 1):
+        self.read = read
+        self.kind = kind
+        self.at_once = at_once
+
+
 class Service:
     """Answers readings from a script, by the time or by the number of the reading."""
+
+    kind = ""
+    expects_reports = False
+    at_once = 1
 
     def __init__(self, *steps: object, at: Callable[[float], object] | None = None):
         self.steps = list(steps)
         self.at = at
         self.times: list[float] = []
 
-    async def read(self) -> Snapshot[Persona]:
+    async def read(self, _) -> Snapshot[Persona]:
         now = asyncio.get_running_loop().time()
         self.times.append(now)
         step = self.at(now) if self.at else self.steps.pop(0)
@@ -63,7 +84,7 @@ class Service:
 
 async def wait(poller, service, *, latest=None, age=0.0, job_id="j1", every=0.0):
     """Follow a job to its end and return all that was yielded."""
-    snapshots = poller.follow(job_id, service.read, latest=latest, age=age, every=every)
+    snapshots = follow(poller, job_id, service, latest=latest, age=age, every=every)
     async with aclosing(snapshots):
         return [snapshot async for snapshot in snapshots]
 
@@ -225,7 +246,7 @@ async def test_without_waiters_nothing_is_read():
     started = asyncio.Event()
     ended: list[str] = []
 
-    async def read() -> Snapshot[Persona]:
+    async def read(_) -> Snapshot[Persona]:
         started.set()
         try:
             await asyncio.sleep(1000)
@@ -233,7 +254,9 @@ async def test_without_waiters_nothing_is_read():
             ended.append("cancelled")
         return DONE
 
-    task = asyncio.create_task(anext(poller.follow("j1", read, latest=None, age=0)))
+    task = asyncio.create_task(
+        anext(follow(poller, "j1", Reads(read), latest=None, age=0))
+    )
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -277,7 +300,7 @@ async def test_readings_at_once_are_bounded_and_nobody_starves():
     poller, at_once, most = Poller(STEADY), 0, 0
 
     def service(job_id: str):
-        async def read() -> Snapshot[Persona]:
+        async def read(_) -> Snapshot[Persona]:
             nonlocal at_once, most
             at_once += 1
             most = max(most, at_once)
@@ -288,14 +311,14 @@ async def test_readings_at_once_are_bounded_and_nobody_starves():
         return read
 
     async def end_of(job_id: str) -> Snapshot[Persona]:
-        follow = poller.follow(job_id, service(job_id), latest=None, age=0)
-        return [snapshot async for snapshot in follow][-1]
+        snapshots = follow(poller, job_id, Reads(service(job_id)), latest=None, age=0)
+        return [snapshot async for snapshot in snapshots][-1]
 
-    jobs = [f"j{number}" for number in range(3 * READINGS_AT_ONCE)]
+    jobs = [f"j{number}" for number in range(3 * IN_FLIGHT)]
     ends = await asyncio.gather(*map(end_of, jobs))
 
     assert [end.job_id for end in ends] == jobs
-    assert most == READINGS_AT_ONCE
+    assert most == IN_FLIGHT
     assert asyncio.get_running_loop().time() == pytest.approx(1.5, abs=0.1)
 
 
@@ -317,12 +340,14 @@ async def test_closing_ends_every_wait_and_leaves_nothing():
     """After closing all waits have ended, and no timer or task is left."""
     poller = Poller(STEADY)
 
-    async def hang() -> Snapshot[Persona]:
+    async def hang(_) -> Snapshot[Persona]:
         await asyncio.sleep(1000)
         return DONE
 
-    reading = asyncio.create_task(anext(poller.follow("j1", hang, latest=None, age=0)))
-    planned = poller.follow("j2", hang, latest=QUEUED, age=0)
+    reading = asyncio.create_task(
+        anext(follow(poller, "j1", Reads(hang), latest=None, age=0))
+    )
+    planned = follow(poller, "j2", Reads(hang), latest=QUEUED, age=0)
     await anext(planned)
     waiting = asyncio.create_task(anext(planned))
     await asyncio.sleep(0.5)
@@ -360,12 +385,14 @@ async def test_report_during_a_reading_brings_another():
     poller = Poller(Rare(shortest=1))
     asyncio.get_running_loop().call_later(51, poller.wake, "j1")
 
-    async def read() -> Snapshot[Persona]:
-        snapshot = await service.read()
+    async def read(_) -> Snapshot[Persona]:
+        snapshot = await service.read("")
         await asyncio.sleep(2)
         return snapshot
 
-    async with aclosing(poller.follow("j1", read, latest=QUEUED, age=0)) as snapshots:
+    async with aclosing(
+        follow(poller, "j1", Reads(read), latest=QUEUED, age=0)
+    ) as snapshots:
         seen = [one async for one in snapshots]
     await poller.aclose()
 
@@ -403,8 +430,12 @@ async def test_durations_are_learned(seconds):
             return DONE if now >= end else running(0.05)
 
         service = Service(at=answer)
-        snapshots = poller.follow(
-            f"j{number}", service.read, latest=QUEUED, age=0, kind="music"
+        snapshots = follow(
+            poller,
+            f"j{number}",
+            Reads(service.read, kind="music"),
+            latest=QUEUED,
+            age=0,
         )
         async with aclosing(snapshots):
             seen = [one async for one in snapshots]
@@ -418,10 +449,151 @@ async def test_job_taken_up_late_teaches_nothing():
     """An end that may lie anywhere in a long break is no experience."""
     history = History()
     poller = Poller(Pace(), history)
-    snapshots = poller.follow("j1", Service(DONE).read, latest=None, age=9000, kind="k")
+    snapshots = follow(poller, "j1", Service(DONE), latest=None, age=9000)
     async with aclosing(snapshots):
         assert [one async for one in snapshots] == [DONE]
 
-    assert history.outlook("k", estimate=None, untold=30, trace=Trace()).median == (
+    assert history.outlook("", estimate=None, untold=30, trace=Trace()).median == (
         pytest.approx(30)
     )
+
+
+class Fleet:
+    """Jobs that end at times of their own, read singly or together."""
+
+    kind, expects_reports = "", False
+
+    def __init__(
+        self, ends: dict[str, float], *, at_once: int = 1, missing=(), bare=()
+    ):
+        self.ends, self.at_once = ends, at_once
+        self.missing, self.bare = set(missing), set(bare)
+        self.down = (math.inf, math.inf)
+        self.singly: list[tuple[float, str]] = []
+        self.together: list[tuple[float, list[str]]] = []
+
+    def tell(self, job_id: str) -> Snapshot[Persona]:
+        now = asyncio.get_running_loop().time()
+        if self.down[0] <= now < self.down[1]:
+            raise BUSY
+        is_done = now >= self.ends[job_id]
+        state = JobState.COMPLETED if is_done else JobState.RUNNING
+        return Snapshot(job_id, state, state, result=PERSONA if is_done else None)
+
+    async def read(self, watch) -> Snapshot[Persona]:
+        self.singly.append((asyncio.get_running_loop().time(), watch.job_id))
+        return self.tell(watch.job_id)
+
+    async def read_many(self, job_ids):
+        self.together.append((asyncio.get_running_loop().time(), list(job_ids)))
+        told = {job_id: self.tell(job_id) for job_id in job_ids}
+        for job_id in self.bare & told.keys():
+            told[job_id] = attrs.evolve(told[job_id], result=None)
+        return {
+            job_id: one for job_id, one in told.items() if job_id not in self.missing
+        }
+
+    async def end_all(self, poller) -> list[Snapshot[Persona] | None]:
+        waits = (
+            settle(
+                poller,
+                job_id,
+                self,
+                latest=Snapshot(job_id, JobState.QUEUED, "pending"),
+                age=0.0,
+                deadline=math.inf,
+            )
+            for job_id in self.ends
+        )
+        return await asyncio.gather(*waits)
+
+
+async def test_due_jobs_are_read_together():
+    """Those due at one tick share requests of the size that the service takes."""
+    fleet = Fleet({f"j{n}": 1.5 for n in range(120)}, at_once=50)
+    ends = await fleet.end_all(Poller(STEADY))
+
+    assert {end.result for end in ends} == {PERSONA}
+    assert [(at, len(ids)) for at, ids in fleet.together] == [
+        (at, size) for at in (1, 2) for size in (50, 50, 20)
+    ]
+    assert fleet.singly == []
+
+
+async def test_what_a_joint_reading_lacks_is_read_by_itself():
+    """Missing jobs, and ends without a result, are read singly, at once."""
+    fleet = Fleet({"a": 1.5, "b": 1.5, "c": 1.5}, at_once=50, missing=["a"], bare=["b"])
+    ends = await fleet.end_all(Poller(STEADY))
+
+    assert {end.result for end in ends} == {PERSONA}
+    assert sorted((round(at), name) for at, name in fleet.singly) == [
+        (1, "a"), (2, "a"), (2, "b"),
+    ]  # fmt: skip
+
+
+async def test_joint_reading_goes_on_after_weather():
+    """After a failure one job is read singly and the rest together again."""
+    fleet = Fleet({f"j{n}": 9.5 for n in range(10)}, at_once=50)
+    fleet.down = (0.5, 1.5)
+    await fleet.end_all(Poller(STEADY))
+
+    assert [name for _, name in fleet.singly] == ["j0"]
+    assert [len(ids) for _, ids in fleet.together] == [10, 9] + [10] * 8
+
+
+async def test_outage_brings_no_more_requests():
+    """A minute without any answer: hardly more requests than without, and all end."""
+    chance = random.Random(1)
+    ends = {f"j{n}": 60 * chance.lognormvariate(0, 0.45) for n in range(1000)}
+    healthy, ill = Fleet(ends), Fleet({name: 300 + end for name, end in ends.items()})
+    await healthy.end_all(Poller(Pace()))
+    began = asyncio.get_running_loop().time()
+    ill.ends = {name: began + end for name, end in ends.items()}
+    ill.down = (began + 20, began + 80)
+    settled = await ill.end_all(Poller(Pace()))
+
+    assert {end.result for end in settled} == {PERSONA}
+    rates = [
+        sum(20 <= at - start < 80 for at, _ in fleet.singly)
+        for fleet, start in ((healthy, 0), (ill, began))
+    ]
+    assert 0 < rates[1] <= 1.1 * rates[0]
+
+
+async def test_scarce_reads_go_to_those_likely_done():
+    """With few reads to be had each gets dearer: two reads a job, not a dozen."""
+    chance = random.Random(1)
+    lane = Lane(Limit(10, 10))
+    fleet = Fleet({f"j{n}": 60 * chance.lognormvariate(0, 0.45) for n in range(300)})
+    await fleet.end_all(Poller(Pace(), lane=lane))
+
+    assert len(fleet.singly) < 1.6 * len(fleet.ends)
+    assert asyncio.get_running_loop().time() < 1.6 * len(fleet.ends)
+
+
+async def test_closing_leaves_no_place_taken():
+    """A poller that waits for its turn in the lane closes with the client."""
+    lane = Lane(Limit(1, 1000))
+    poller = Poller(STEADY, lane=lane)
+    fleet = Fleet({"a": 2000, "b": 2000, "c": 2000})
+    waiting = asyncio.create_task(fleet.end_all(poller))
+    await asyncio.sleep(5)
+    lane.close()
+    await poller.aclose()
+    with pytest.raises(PersonaKitError, match="closed"):
+        await waiting
+
+    assert len(fleet.singly) == 1
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_turn_that_nobody_needs_is_given_back():
+    """When all leave while the lane is full, its next place stays free."""
+    lane = Lane(Limit(1, 10))
+    poller = Poller(STEADY, lane=lane)
+    waiting = asyncio.create_task(Fleet({"a": 99, "b": 99}).end_all(poller))
+    await asyncio.sleep(2)
+    waiting.cancel()
+    await asyncio.sleep(20)
+
+    assert lane.try_enter()

@@ -7,7 +7,8 @@ task also carries an ``error`` [tasks].
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -108,6 +109,11 @@ class _Task:
     task_info: Any = None
     result_data: Any = None
     error: Any = None
+
+
+@attrs.frozen
+class _Tasks:
+    data: list[Any]
 
 
 @attrs.frozen
@@ -224,6 +230,34 @@ def parse_task(response: Response, *, job_id: str, kind: Ability) -> Snapshot[Re
     return _reader.read(response, read, paid=False)
 
 
+def parse_tasks(
+    response: Response, *, job_ids: Sequence[str], kind: Ability
+) -> Mapping[str, Snapshot[Result]]:
+    """Read one reading of many tasks; what cannot be read is left out.
+
+    Args:
+        response: The answer.
+        job_ids: The tasks that were asked for.
+        kind: What they were submitted for.
+
+    Source: the vendor's own client (inferred).
+    """
+    read = partial(_read_tasks, wanted=set(job_ids), finish=_FINISH[kind])
+    return _reader.read(response, read, paid=False)
+
+
+def _read_tasks(
+    data: object, wanted: set[str], finish: _Finish
+) -> Mapping[str, Snapshot[Result]]:
+    found: dict[str, Snapshot[Result]] = {}
+    for told in structure(data, _Tasks).data:
+        job_id = text_member(told, "id")
+        if job_id in wanted:
+            with suppress(MalformedAnswer):  # a reading of its own will tell
+                found[job_id] = _read_task(told, job_id, finish)
+    return found
+
+
 def _read_task(data: object, job_id: str, finish: _Finish) -> Snapshot[Result]:
     task = structure(data, _Task)
     if task.id != job_id:
@@ -232,7 +266,7 @@ def _read_task(data: object, job_id: str, finish: _Finish) -> Snapshot[Result]:
     state = _STATES.get(task.status, JobState.RUNNING)
     percent = number_or_none(task.progress)
     return Snapshot(
-        task.id,
+        job_id,
         state,
         service_state=task.status,
         is_known_state=task.status in _STATES,

@@ -7,6 +7,7 @@ other pages of the service); *inferred* marks what follows from examples or omis
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
@@ -16,7 +17,7 @@ import attrs
 from personakit.errors import NotFound, PersonaKitError, refuse
 from personakit.limits import UNPUBLISHED, Limits
 from personakit.models import Credits, Listed, Persona, Result, Snapshot, Stems, Track
-from personakit.providers.base import Replay, no_job, unsupported
+from personakit.providers.base import JointRead, Replay, no_job, unsupported
 from personakit.providers.musicmint.build import build_request
 from personakit.providers.musicmint.parse import (
     PROVIDER,
@@ -61,6 +62,29 @@ class _Verb:
             self.word = _OTHER[self.word]
 
 
+def _build_joint_read(
+    _: Sequence[str], __: Ability
+) -> Call[Mapping[str, Snapshot[Result]]]:
+    """Build the request for the newest tasks, among which those wanted may be.
+
+    Source: ``POST /api/v1/tasks`` [docs], which tells of their states only.
+    """
+
+    def parse(response: Response) -> Mapping[str, Snapshot[Result]]:
+        lines = parse_jobs(response)
+        return {line.snapshot.job_id: line.snapshot for line in lines}
+
+    return Call(_list_page(1), parse)
+
+
+def _list_page(page: int) -> Request:
+    body = encode({"page": page, "page_size": _PAGE})
+    return Request("POST", "/api/v1/tasks", body=body)
+
+
+_JOINT_READ = JointRead(_PAGE, _build_joint_read)
+
+
 @attrs.frozen
 class MusicMint:
     """The service at https://musicmint.ai, which publishes no address of its API.
@@ -93,6 +117,7 @@ class MusicMint:
     reports: Reports = MUSICMINT_REPORTS
     replay: Replay | None = None
     limits: Limits = UNPUBLISHED
+    joint: JointRead | None = _JOINT_READ
     _verb: _Verb = attrs.field(factory=_Verb, init=False, repr=False, eq=False)
 
     def build_submit(
@@ -186,8 +211,7 @@ class MusicMint:
         Source: ``POST /api/v1/tasks`` [docs]. Its states are words, while its filter,
         which is not used here, takes numbers.
         """
-        body = encode({"page": page, "page_size": _PAGE})
-        return Call(Request("POST", "/api/v1/tasks", body=body), parse_jobs)
+        return Call(_list_page(page), parse_jobs)
 
     def build_track(self, track_id: str, /) -> Call[Track]:
         """Build the request that tells of a clip again.

@@ -25,7 +25,7 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import Replay, no_job, unsupported
+from personakit.providers.base import JointRead, Replay, no_job, unsupported
 from personakit.providers.reports import Reports
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
@@ -61,6 +61,7 @@ class SunoApi:
     """
 
     preset: Preset = SUNOAPI
+    joint: JointRead | None = None
 
     @property
     def name(self) -> str:

@@ -1,0 +1,105 @@
+"""How tasks await what a poller reads: change by change, or the end alone."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator
+
+from personakit.models import Result, Snapshot
+from personakit.poller import Poller
+from personakit.watch import Reader, Watch
+
+
+async def follow(
+    poller: Poller,
+    job_id: str,
+    reader: Reader,
+    *,
+    latest: Snapshot[Result] | None,
+    age: float,
+    every: float = 0.0,
+) -> AsyncGenerator[Snapshot[Result], None]:
+    """Yield the job's snapshot now and at each change, up to the final one.
+
+    Whoever is slow to take one misses those between, never the last.
+
+    Args:
+        poller: Of the running loop.
+        job_id: The job.
+        reader: Reads it.
+        latest: The last known reading; None looks at once.
+        age: Seconds since it was submitted.
+        every: Least seconds between two of the snapshots yielded.
+
+    Raises:
+        PersonaKitError: what makes any further reading pointless.
+    """
+    changed = asyncio.Event()
+
+    def hear(_: Watch) -> None:
+        changed.set()
+
+    watch = poller.attend(job_id, reader, hear, latest=latest, age=age)
+    seen: Snapshot[Result] | None = None
+    try:
+        while True:
+            changed.clear()
+            if watch.error is not None:
+                raise watch.error
+            if watch.snapshot is seen or watch.snapshot is None:
+                await changed.wait()
+                continue
+            seen = watch.snapshot
+            yield seen
+            if seen.state.is_final:
+                return
+            await asyncio.sleep(every)
+    finally:
+        poller.leave(watch, hear)
+
+
+async def settle(
+    poller: Poller,
+    job_id: str,
+    reader: Reader,
+    *,
+    latest: Snapshot[Result] | None,
+    age: float,
+    deadline: float,
+) -> Snapshot[Result] | None:
+    """Wait for a job's final snapshot; return the last one when time is up.
+
+    Args:
+        poller: Of the running loop.
+        job_id: The job.
+        reader: Reads it.
+        latest: The last known reading; None looks at once.
+        age: Seconds since it was submitted.
+        deadline: Loop time; may be infinite.
+
+    Raises:
+        PersonaKitError: what makes any further reading pointless.
+    """
+    loop = asyncio.get_running_loop()
+    end: asyncio.Future[None] = loop.create_future()
+    watch = poller.attend(job_id, reader, end, latest=latest, age=age)
+    alarm = None
+    if deadline < math.inf:
+        alarm = loop.call_at(deadline, _expire, end)
+    try:
+        await end
+    except TimeoutError:
+        pass
+    finally:
+        poller.leave(watch, end)
+        if alarm is not None:
+            alarm.cancel()
+    if watch.error is not None:
+        raise watch.error
+    return watch.snapshot
+
+
+def _expire(end: asyncio.Future[None]) -> None:
+    if not end.done():
+        end.set_exception(TimeoutError())
