@@ -21,6 +21,9 @@ READS_TO_END = 3
 """Readings after which a job with `COUNTED` in its id is completed."""
 COUNTED = "counted"
 DONE = "done"
+BATCH = "/v1/tasks/batch"
+COUNT = "/count"
+"""Tells how many readings of jobs there have been."""
 
 _HEADERS = (
     "Content-Type: application/json\r\n"
@@ -144,16 +147,24 @@ class _Service:
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
+        self._reads_in_all = 0
         self._reads: dict[str, int] = {}
         self._ready: dict[str, bytes] = {}
 
     def answer(self, method: bytes, path: str, body: bytes) -> bytes:
         """Return the whole answer."""
-        if method == b"POST" and path == "/v1/tasks/batch":
+        if path == COUNT:
+            return _pack(str(self._reads_in_all))
+        if method == b"GET":
+            self._reads_in_all += 1
+            return self._read(path)
+        if path == BATCH:
             ids: list[str] = json.loads(body)["task_ids"]
+            self._reads_in_all += len(ids)
             return _pack(json.dumps({"data": [self._task(one) for one in ids]}))
-        if method == b"POST":
-            return _pack(json.dumps(pending_task(self._new_id())))
+        return _pack(json.dumps(pending_task(self._new_id())))
+
+    def _read(self, path: str) -> bytes:
         for prefix, make in _PEERS:
             if path.startswith(prefix):
                 return self._once(path, partial(make, "task-1"))

@@ -9,12 +9,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Coroutine,
+    Iterable,
+)
+from contextlib import aclosing
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
 from personakit.archive import dump
+from personakit.completion import as_completed
 from personakit.errors import OutcomeUnknown, PersonaKitError, refuse
 from personakit.job import Job
 from personakit.journal import Entry, Mark
@@ -24,6 +32,7 @@ from personakit.requests import JobRequest
 from personakit.submits import submit
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 Requests: TypeAlias = Iterable[JobRequest[T]] | AsyncIterable[JobRequest[T]]
 OnError: TypeAlias = Literal["yield", "raise"]
@@ -52,7 +61,27 @@ class Outcome(Generic[T]):
 
 
 class Batches(Recovery):
-    """What `PersonaKit` offers for many requests."""
+    """What `PersonaKit` offers for many requests, and for many jobs."""
+
+    async def as_completed(
+        self, jobs: Iterable[Job[T]], *, timeout: float | None = None
+    ) -> AsyncGenerator[Job[T]]:
+        """Yield jobs in the order in which they end; awaiting one then ends at once.
+
+        One task is enough for any number of jobs, which cost a few hundred bytes each.
+        Leaving the loop leaves them running.
+
+        Args:
+            jobs: From `submit`, `attach` or `resume`.
+            timeout: Seconds for all of them, None for the client's own.
+
+        Raises:
+            WaitTimeout: time is up; the receipt is that of a job still awaited.
+        """
+        engine, deadline = await self._here(), self.deadline_in(timeout)
+        async with aclosing(as_completed(engine, jobs, deadline=deadline)) as ended:
+            async for job in ended:
+                yield job
 
     async def batch(
         self,
@@ -85,32 +114,28 @@ class Batches(Recovery):
         if concurrency < 1:
             raise refuse("concurrency", "must be at least 1", "Change it")
         numbered = _number(requests)
+        ended: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
         working: set[asyncio.Task[Outcome[T]]] = set()
         fetching: asyncio.Task[tuple[int, JobRequest[T]] | None] | None = None
         is_over = False
         try:
             while not is_over or working:
                 if fetching is None and not is_over and len(working) < concurrency:
-                    fetching = asyncio.ensure_future(_take(numbered))
-                pending: set[asyncio.Task[Any]] = {*working}
-                if fetching is not None:
-                    pending.add(fetching)
-                done, _ = await asyncio.wait(
-                    pending, return_when=asyncio.FIRST_COMPLETED
-                )
-                if fetching is not None and fetching in done:
+                    fetching = _begin(_take(numbered), ended)
+                done = await ended.get()
+                if fetching is not None and done is fetching:
                     taken, fetching = fetching.result(), None
                     if taken is None:
                         is_over = True
                     else:
                         work = self._settle(*taken, name=name, timeout=timeout)
-                        working.add(asyncio.ensure_future(work))
-                for task in [one for one in working if one in done]:
-                    working.discard(task)
-                    outcome = task.result()
-                    if outcome.error is not None and on_error == "raise":
-                        raise outcome.error
-                    yield outcome
+                        working.add(_begin(work, ended))
+                    continue
+                working.discard(done)
+                outcome: Outcome[T] = done.result()
+                if outcome.error is not None and on_error == "raise":
+                    raise outcome.error
+                yield outcome
         finally:
             await _cancel_all(fetching, *working)
             await numbered.aclose()
@@ -180,6 +205,15 @@ class Batches(Recovery):
             receipt=entry.receipt,
             provider=self.provider,
         )
+
+
+def _begin(
+    work: Coroutine[Any, Any, R], ended: asyncio.Queue[asyncio.Task[Any]]
+) -> asyncio.Task[R]:
+    """Start a task that reports its own end."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(ended.put_nowait)
+    return task
 
 
 async def _cancel_all(*tasks: asyncio.Task[Any] | None) -> None:

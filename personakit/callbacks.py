@@ -171,7 +171,7 @@ class Callbacks:
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
         if not self._is_signed(headers, body, job_id):
             raise _Refused(HTTPStatus.UNAUTHORIZED)
-        return attrs.evolve(receipt, job_id=job_id)
+        return receipt.with_job(job_id)
 
     def _is_signed(self, headers: Headers, body: bytes, job_id: str) -> bool:
         if self.service_secret is None:

@@ -18,6 +18,7 @@ from personakit.readers import JobReader
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest
 from personakit.waits import follow, settle
+from personakit.watch import Listener, Watch
 from personakit.workflows import (
     Engine,
     ask,
@@ -58,6 +59,7 @@ class Job(Generic[T]):
         "_here",
         "_is_closed",
         "_is_recalled",
+        "_lost",
         "_receipt",
         "_request",
         "_snapshot",
@@ -78,6 +80,7 @@ class Job(Generic[T]):
         self._timeout = timeout
         self._request = request
         self._snapshot = snapshot and self._complete(snapshot)
+        self._lost: Exception | None = None
         self._is_recalled = False
         self._is_closed = False
 
@@ -105,9 +108,16 @@ class Job(Generic[T]):
         """The last reading, None before the first of a job found by its receipt."""
         return cast("Snapshot[T] | None", self._snapshot)
 
+    @property
+    def is_settled(self) -> bool:
+        """True once nothing is left to wait for: awaiting the job ends at once."""
+        return self._lost is not None or (
+            self._snapshot is not None and self._snapshot.is_settled
+        )
+
     def __await__(self) -> Generator[object, None, T]:
         """Wait for the result, for as long as the client's timeout says."""
-        return self.result().__await__()
+        return self.result_by(deadline_in(self._timeout)).__await__()
 
     async def result(
         self,
@@ -172,7 +182,7 @@ class Job(Generic[T]):
         engine = await self._here()
         await self._recall(engine)
         latest = self._snapshot
-        if latest is None or not latest.is_settled:
+        if not self.is_settled:
             try:
                 latest = await settle(
                     engine.poller,
@@ -185,6 +195,11 @@ class Job(Generic[T]):
             except PersonaKitError as error:
                 raise explain(error, self._receipt, engine.provider) from None
             self._snapshot = latest and self._complete(latest)
+        if self._lost is not None:
+            lost, self._lost = self._lost, None  # a later wait may do better
+            if isinstance(lost, PersonaKitError):
+                lost = explain(lost, self._receipt, engine.provider)
+            raise lost
         final = self._snapshot
         if final is None or not final.is_settled:
             raise time_out(self._receipt, final)
@@ -192,6 +207,21 @@ class Job(Generic[T]):
         if final.failure is not None:
             raise attrs.evolve(final.failure)
         return cast("T", final.result)
+
+    def attend(self, engine: Engine, listener: Listener) -> Watch:
+        """Have the job read for as long as somebody listens."""
+        return engine.poller.attend(
+            self.id,
+            self._reader(engine),
+            listener,
+            latest=_still_telling(self._snapshot),
+            age=find_age(self._receipt),
+        )
+
+    def take(self, watch: Watch) -> None:
+        """Take over what was read by the end of a wait."""
+        self._lost = watch.error
+        self._snapshot = watch.snapshot and self._complete(watch.snapshot)
 
     def _reader(self, engine: Engine) -> JobReader:
         model = getattr(self._request, "model", None)

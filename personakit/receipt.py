@@ -90,6 +90,10 @@ class Receipt:
     at: datetime = attrs.field(factory=_now)
     job_id: str | None = None
 
+    def with_job(self, job_id: str | None) -> Receipt:
+        """Return it with the id of its job."""
+        return Receipt(self.provider, self.kind, self.key, self.at, job_id)
+
     @property
     def token(self) -> str:
         """The receipt as one line of versioned JSON, at most 256 bytes."""

@@ -143,7 +143,7 @@ class Recovery(ABC):
         """
         engine, deadline = await self._here(), deadline_in(timeout)
         entry = await _find_open(engine, receipt)
-        named = attrs.evolve(entry.receipt, job_id=job_id)
+        named = entry.receipt.with_job(job_id)
         if engine.provider.recall(named) is None:
             await read_once(engine, named, deadline)
         return self._take_up(await _bind(engine, entry, job_id))
@@ -229,7 +229,7 @@ async def _bind(engine: Engine, entry: Entry, job_id: str) -> Entry:
         raise refuse(
             "job_id", "must not belong to another receipt", "Look at its own receipt"
         )
-    receipt = attrs.evolve(entry.receipt, job_id=job_id)
+    receipt = entry.receipt.with_job(job_id)
     return await engine.journal.record(
         attrs.evolve(entry, receipt=receipt, mark=Mark.ACCEPTED)
     )

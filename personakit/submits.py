@@ -70,7 +70,7 @@ async def submit(
         if isinstance(error, OutcomeUnknown):
             error.retry_safe = False  # under a key of its own, that is
         raise
-    return attrs.evolve(receipt, job_id=snapshot.job_id or None), snapshot
+    return receipt.with_job(snapshot.job_id or None), snapshot
 
 
 async def replay(engine: Engine, entry: Entry, *, deadline: float) -> Entry | None:
@@ -179,7 +179,7 @@ class _Submission:
 
     async def _accept(self, snapshot: Snapshot[Result]) -> None:
         """Write down the job's id, or the result that was answered at once."""
-        receipt = attrs.evolve(self.receipt, job_id=snapshot.job_id or None)
+        receipt = self.receipt.with_job(snapshot.job_id or None)
         result = snapshot.result
         if result is not None:
             result = self.request.complete(result)

@@ -9,7 +9,6 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-from personakit.errors import PersonaKitError
 from personakit.history import Trace
 from personakit.models import Result, Snapshot
 
@@ -92,7 +91,7 @@ class Watch:
     looked_at: float
     due: int = 0
     listeners: tuple[Listener, ...] = ()
-    error: PersonaKitError | Exception | None = None
+    error: Exception | None = None
     estimate: float | None = None
     trace: Trace | None = None
     trouble: Trouble | None = None

@@ -296,7 +296,7 @@ async def ask(
         raise
 
 
-def time_out(receipt: Receipt, latest: Snapshot[Result] | None) -> WaitTimeout:
+def time_out(receipt: Receipt, latest: Snapshot[Any] | None) -> WaitTimeout:
     """Make the error for a deadline that came before the end of the job."""
     strange = latest is not None and not latest.is_known_state
     state = "not read yet" if latest is None else latest.service_state

@@ -41,6 +41,7 @@ LAYERS = (
         "recovery",
         "callbacks",
         "batch",
+        "completion",
     },
     # surface
     {"client", "settings"},
@@ -74,7 +75,10 @@ SIDEWAYS = {
     ("readings", "job"),
     ("readings", "workflows"),
     ("recovery", "job"),
+    ("batch", "completion"),
     ("batch", "job"),
+    ("completion", "job"),
+    ("completion", "workflows"),
     ("batch", "recovery"),
     ("batch", "submits"),
     ("callbacks", "recovery"),

@@ -75,9 +75,7 @@ def merge(before: Entry | None, now: Entry) -> Entry:
     is_late = before.receipt.job_id is None and now.mark is Mark.ACCEPTED
     may_move = now.mark in _NEXT[before.mark] or (before.result is None and is_late)
     return Entry(
-        attrs.evolve(
-            before.receipt, job_id=before.receipt.job_id or now.receipt.job_id
-        ),
+        before.receipt.with_job(before.receipt.job_id or now.receipt.job_id),
         now.mark if may_move else before.mark,
         before.request or now.request,
         before.result or now.result,
