@@ -1,31 +1,37 @@
 """Reads per job against mean lag: our pace, the best that is possible, and fixed ones.
 
-    python benchmarks/pace.py [--json FILE]
+    python -m benchmarks.pace [--small] [--out FOLDER]
 
 No network and no clock: durations are drawn, and each policy says when it would look.
 The best schedule is found by dynamic programming with the durations themselves known
-(only not which job is which); no schedule without progress can beat it.
+(only not which job is which); no schedule without progress can beat it. Other clients
+run their own code, at their own intervals, in virtual time.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import asyncio
 import math
 import random
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from pathlib import Path
+from importlib import import_module
 from statistics import fmean
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
+import looptime
 
+from benchmarks.peers import Peer, installed, opened
+from benchmarks.report import Report, start
+from benchmarks.server import PEER_JOBS
 from personakit.history import History, Trace
 from personakit.outlook import Outlook
 from personakit.pace import Pace, Sighting
 
 JOBS = 4000
+PEER_JOBS_AT_ONCE = 40
 WORTHS = (0.03, 0.1, 0.3, 1.0)  # seconds of lag that one read is worth
 GRID = 300  # steps of the best schedule's time
 
@@ -56,14 +62,6 @@ class Kind:
 
 MUSIC = Kind("music", 60.0, 0.45, 15.0, 180.0)
 PERSONA = Kind("persona", 15.0, 0.25, 6.0, 45.0)
-PEERS = {
-    # as their own code waits: seconds between two reads
-    "openai, 1 s": 1.0,
-    "runwayml, 6 s": 6.0,
-    "every 5 s": 5.0,
-    "replicate, 0.5 s": 0.5,
-    "fal, 0.1 s": 0.1,
-}
 
 
 def find_best(kind: Kind, durations: list[float]) -> list[Point]:
@@ -158,12 +156,14 @@ PROGRESSES: dict[str, Progress] = {
 }
 
 
-def compare_schedules(kind: Kind) -> list[dict[str, object]]:
-    """Print and return how near our schedules come to the best at equal lag."""
-    durations = kind.draw(JOBS, seed=1)
+def compare_schedules(
+    kind: Kind, jobs: int, peers: tuple[Peer, ...]
+) -> list[dict[str, Any]]:
+    """Return how near schedules come to the best at equal lag."""
+    durations = kind.draw(jobs, seed=1)
     best = find_best(kind, durations)
     until = max(durations)
-    lines: list[dict[str, object]] = []
+    lines: list[dict[str, Any]] = []
     experiences = [
         ("estimate only", 0, 1.0),
         ("100 finished jobs", 100, 1.0),
@@ -180,31 +180,72 @@ def compare_schedules(kind: Kind) -> list[dict[str, object]]:
             pace = Pace(worth=worth, shortest=0.05, longest=300)
             reads, lag = judge(plan(outlook, pace, until), durations)
             lines.append(show(kind, f"{label}, worth {worth:g}", reads, lag, best))
-    for label, interval in PEERS.items():
-        looks = [interval * step for step in range(1, math.ceil(until / interval) + 2)]
-        lines.append(show(kind, label, *judge(looks, durations), best))
+    learned = learn(kind, 300, kind.median).outlook(
+        kind.name, estimate=kind.median, untold=30
+    )
+    own: list[Point] = []
+    for worth in (0.001, 0.003, 0.01, *WORTHS):
+        pace = Pace(worth=worth, shortest=0.05, longest=300)
+        own.append(judge(plan(learned, pace, until), durations))
+    for peer in peers:
+        reads, lag = watch_peer(peer, durations[:PEER_JOBS_AT_ONCE])
+        line = show(kind, f"{peer.name}, every {peer.interval:g} s", reads, lag, best)
+        lines.append({**line, "ours": best_reads(own, lag) / reads})
     return lines
+
+
+def watch_peer(peer: Peer, durations: list[float]) -> Point:
+    """Let another client wait for jobs with its own code, in virtual time."""
+    httpx: Any = import_module("httpx")
+    reads = [0] * len(durations)
+    ends = [0.0] * len(durations)
+
+    def answer(request: Any) -> Any:
+        path = request.url.path
+        number = int(re.findall(r"\d+", path)[-1])
+        now = asyncio.get_running_loop().time()
+        reads[number] += 1
+        make, word = next(
+            (m, w) for prefix, m, w in PEER_JOBS if path.startswith(prefix)
+        )
+        told = make(path.rpartition("/")[2])
+        if now >= durations[number]:
+            told["status"], ends[number] = word, now
+        return httpx.Response(200, json=told)
+
+    async def wait_all() -> None:
+        via = httpx.MockTransport(answer)
+        async with opened(peer, "http://127.0.0.1", peer.interval, via) as wait:
+            await asyncio.gather(*(wait(number) for number in range(len(durations))))
+
+    loop = looptime.new_event_loop()
+    try:
+        loop.run_until_complete(wait_all())
+    finally:
+        loop.close()
+    lags = (end - seconds for end, seconds in zip(ends, durations, strict=True))
+    return fmean(reads), fmean(lags)
 
 
 def show(
     kind: Kind, policy: str, reads: float, lag: float, best: list[Point]
-) -> dict[str, object]:
-    """Print one line, and return it."""
-    ratio = reads / best_reads(best, lag)
-    print(f"{kind.name:8} {policy:32} {reads:7.1f} {lag:7.2f} {ratio:9.2f}")
+) -> dict[str, Any]:
+    """Compare a policy with the best schedule of the same lag."""
     return {
         "kind": kind.name,
         "policy": policy,
         "reads": reads,
-        "lag": lag,
-        "reads over the best": ratio,
+        "lag s": lag,
+        "x best": reads / best_reads(best, lag),
+        "best reads": best_reads(best, lag),
+        "ours": 1.0,
     }
 
 
-def compare_progress() -> list[dict[str, object]]:
-    """Print and return what progress is worth, and what lies cost."""
-    lines: list[dict[str, object]] = []
-    durations = MUSIC.draw(JOBS // 4, seed=2)
+def compare_progress(jobs: int) -> list[dict[str, Any]]:
+    """Return what progress is worth, and what lies cost."""
+    lines: list[dict[str, Any]] = []
+    durations = MUSIC.draw(jobs // 4, seed=2)
     costs: dict[str, float] = {}
     pace = Pace(shortest=0.05, longest=300)
     for label, progress in PROGRESSES.items():
@@ -213,22 +254,65 @@ def compare_progress() -> list[dict[str, object]]:
         reads, lag = (fmean(column) for column in zip(*waits, strict=True))
         costs[label] = lag + pace.worth * reads
         loss = costs[label] / costs["none"] - 1
-        print(f"music    progress {label:23} {reads:7.1f} {lag:7.2f} {loss:+9.1%}")
-        lines.append({"progress": label, "reads": reads, "lag": lag, "loss": loss})
+        lines.append({"progress": label, "reads": reads, "lag s": lag, "loss": loss})
     return lines
 
 
+def judge_all(
+    report: Report, schedules: list[dict[str, Any]], progresses: list[dict[str, Any]]
+) -> None:
+    """Compare with the goals."""
+
+    def worst(part: str) -> float:
+        return max(float(row["x best"]) for row in schedules if part in row["policy"])
+
+    print()
+    report.figure(
+        "G11", "reads over the best, estimate only", worst("estimate only"), 1.35
+    )
+    report.figure("G12", "after 300 jobs", worst("300 finished"), 1.10)
+    report.figure("G13", "estimate wrong, after 100 jobs", worst("100, estimate"), 1.25)
+    truthful = progresses[1]
+    report.figure("G14", "reads with truthful progress", truthful["reads"], 4.0)
+    report.figure("G14", "its lag in s", truthful["lag s"], 1.0)
+    loss = max(row["loss"] for row in progresses[2:])
+    for kind, goal in (("music", 0.72), ("persona", 0.5)):
+        ours = [row["ours"] for row in schedules if row["kind"] == kind]
+        peers = [ratio for ratio in ours if ratio != 1.0]
+        if peers:
+            meaning = f"{kind}: our reads against a peer's at its own lag, worst"
+            report.figure("P2", meaning, max(peers), goal)
+    report.figure("G15", "loss by misleading progress", loss, 0.05)
+
+    def draw(axes: Any) -> None:
+        for kind in ("music", "persona"):
+            rows = [row for row in schedules if row["kind"] == kind]
+            for name in ("reads", "best reads"):
+                rows.sort(key=lambda row: float(row["lag s"]))
+                axes.plot(
+                    [row["lag s"] for row in rows],
+                    [row[name] for row in rows],
+                    "." if name == "reads" else "-",
+                    label=f"{kind}: {name}",
+                )
+        axes.set(xscale="log", yscale="log", xlabel="mean lag, s", ylabel="reads a job")
+        axes.legend()
+
+    report.save(draw)
+
+
 def main() -> None:
-    """Print the tables, and save them where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    options = parser.parse_args()
-    print(f"{'kind':8} {'policy':32} {'reads':>7} {'lag s':>7} {'x best':>9}")
-    lines = compare_schedules(MUSIC) + compare_schedules(PERSONA)
-    print(f"\n{'kind':8} {'progress told':32} {'reads':>7} {'lag s':>7} {'loss':>9}")
-    lines += compare_progress()
-    if options.json:
-        options.json.write_text(json.dumps(lines, indent=1))
+    """Compute and print."""
+    report = start("pace", __doc__)
+    jobs = JOBS // 4 if report.small else JOBS
+    peers = installed()
+    schedules = [
+        row for kind in (MUSIC, PERSONA) for row in compare_schedules(kind, jobs, peers)
+    ]
+    progresses = compare_progress(jobs)
+    report.table("Schedules", schedules)
+    report.table("Progress", progresses)
+    judge_all(report, schedules, progresses)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def open_kit(base: str, jobs: int, *, together: bool) -> PersonaKit:
 async def make_jobs(kit: PersonaKit, count: int) -> list[Job[Result]]:
     """Make the handles of jobs that were just submitted."""
     return [
-        kit._job(  # the handle that a submit would give, without the submit
+        kit._job(  # pyright: ignore[reportPrivateUsage] - as a submit would give it
             Receipt("evolink", Ability.MUSIC, job_id=(job_id := task(number))),
             Snapshot(job_id, JobState.QUEUED, "pending", estimated_time=60.0),
             None,

@@ -134,12 +134,13 @@ def _fal(request_id: str) -> dict[str, Any]:
     }
 
 
-_PEERS: tuple[tuple[str, Callable[[str], dict[str, Any]]], ...] = (
-    ("/openai/", _openai),
-    ("/v1/predictions/", _replicate),
-    ("/runway/", _runway),
-    ("/fal/", _fal),
+PEER_JOBS: tuple[tuple[str, Callable[[str], dict[str, Any]], str], ...] = (
+    ("/openai/", _openai, "completed"),
+    ("/v1/predictions/", _replicate, "succeeded"),
+    ("/runway/", _runway, "SUCCEEDED"),
+    ("/fal/", _fal, "COMPLETED"),
 )
+"""Where each peer reads, what it is told of a running job, and its word for the end."""
 
 
 class _Service:
@@ -165,7 +166,7 @@ class _Service:
         return _pack(json.dumps(pending_task(self._new_id())))
 
     def _read(self, path: str) -> bytes:
-        for prefix, make in _PEERS:
+        for prefix, make, _ in PEER_JOBS:
             if path.startswith(prefix):
                 return self._once(path, partial(make, "task-1"))
         task = _TASK.search(path)

@@ -6,51 +6,105 @@ async with PersonaKit("evolink") as kit:
     path = await kit.download(tracks[0], "out/")
 """
 
-from personakit.batch import Outcome
-from personakit.callbacks import Callbacks
-from personakit.client import PersonaKit
-from personakit.errors import (
-    AuthenticationError,
-    ContentRefused,
-    InsufficientCredits,
-    InvalidRequest,
-    JobFailed,
-    JournalError,
-    MalformedAnswer,
-    NotFound,
-    OutcomeUnknown,
-    PersonaExists,
-    PersonaKitError,
-    RateLimited,
-    ServiceUnavailable,
-    Unsupported,
-    WaitTimeout,
-)
-from personakit.job import Job
-from personakit.journal import Entry, Mark
-from personakit.models import (
-    Credits,
-    JobState,
-    Persona,
-    Snapshot,
-    Stems,
-    Track,
-    TrackRef,
-    VocalWindow,
-)
-from personakit.operations import Performance
-from personakit.receipt import Ability, Receipt
-from personakit.requests import (
-    AudioFile,
-    CoverRequest,
-    ExtendRequest,
-    MashupRequest,
-    MusicRequest,
-    PersonaRequest,
-    StemsRequest,
-    UploadRequest,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from personakit.version import __version__
+
+if TYPE_CHECKING:
+    from personakit.batch import Outcome
+    from personakit.callbacks import Callbacks
+    from personakit.client import PersonaKit
+    from personakit.errors import (
+        AuthenticationError,
+        ContentRefused,
+        InsufficientCredits,
+        InvalidRequest,
+        JobFailed,
+        JournalError,
+        MalformedAnswer,
+        NotFound,
+        OutcomeUnknown,
+        PersonaExists,
+        PersonaKitError,
+        RateLimited,
+        ServiceUnavailable,
+        Unsupported,
+        WaitTimeout,
+    )
+    from personakit.job import Job
+    from personakit.journal import Entry, Mark
+    from personakit.models import (
+        Credits,
+        JobState,
+        Persona,
+        Snapshot,
+        Stems,
+        Track,
+        TrackRef,
+        VocalWindow,
+    )
+    from personakit.operations import Performance
+    from personakit.receipt import Ability, Receipt
+    from personakit.requests import (
+        AudioFile,
+        CoverRequest,
+        ExtendRequest,
+        MashupRequest,
+        MusicRequest,
+        PersonaRequest,
+        StemsRequest,
+        UploadRequest,
+    )
+
+_HOMES = {
+    "batch": ("Outcome",),
+    "callbacks": ("Callbacks",),
+    "client": ("PersonaKit",),
+    "errors": (
+        "AuthenticationError",
+        "ContentRefused",
+        "InsufficientCredits",
+        "InvalidRequest",
+        "JobFailed",
+        "JournalError",
+        "MalformedAnswer",
+        "NotFound",
+        "OutcomeUnknown",
+        "PersonaExists",
+        "PersonaKitError",
+        "RateLimited",
+        "ServiceUnavailable",
+        "Unsupported",
+        "WaitTimeout",
+    ),
+    "job": ("Job",),
+    "journal": ("Entry", "Mark"),
+    "models": (
+        "Credits",
+        "JobState",
+        "Persona",
+        "Snapshot",
+        "Stems",
+        "Track",
+        "TrackRef",
+        "VocalWindow",
+    ),
+    "operations": ("Performance",),
+    "receipt": ("Ability", "Receipt"),
+    "requests": (
+        "AudioFile",
+        "CoverRequest",
+        "ExtendRequest",
+        "MashupRequest",
+        "MusicRequest",
+        "PersonaRequest",
+        "StemsRequest",
+        "UploadRequest",
+    ),
+}
+"""Where the public names live. They are loaded when they are first asked for, so that
+the import costs nothing."""
 
 __all__ = [
     "Ability",
@@ -95,3 +149,16 @@ __all__ = [
     "WaitTimeout",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            found: object = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,10 +17,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
-from aiohttp import web
 
 from personakit.errors import (
     InvalidRequest,
@@ -35,6 +34,9 @@ from personakit.receipt import Ability, Receipt
 from personakit.recovery import read_once
 from personakit.transport import check_base_url
 from personakit.workflows import Engine, deadline_in
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 BODY_LIMIT = 256 * 1024
 """Bytes of a report; larger ones are refused unread."""
@@ -209,6 +211,8 @@ class Callbacks:
 
     async def aiohttp_handler(self, request: web.Request) -> web.Response:
         """Answer one request of an aiohttp server."""
+        from aiohttp import web  # noqa: PLC0415 - most clients need no server
+
         body = b""
         async for chunk in request.content.iter_chunked(_CHUNK):
             body += chunk

@@ -120,7 +120,8 @@ class PersonaKit(Operations, Readings, Batches):
         self._engines = PerLoop(self._open_engine, self._close_engine)
 
     def _open_engine(self) -> Engine:
-        reads = Lane(self._limits.reads)
+        limits = self._limits
+        reads = Lane(limits.total or limits.reads)
         return Engine(
             provider=self._provider,
             transport=Transport(
@@ -128,7 +129,7 @@ class PersonaKit(Operations, Readings, Batches):
             ),
             poller=Poller(self._pace, self._history, reads),
             journal=self._journal,
-            starts=Lane(self._limits.starts),
+            starts=reads if limits.total else Lane(limits.starts),
             reads=reads,
             address=self._find_address,
         )

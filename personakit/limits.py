@@ -45,10 +45,13 @@ class Limits:
     Attributes:
         starts: Paid requests.
         reads: Everything else but downloads.
+        total: Both together, None where they are counted apart; `starts` and `reads`
+            then do not count.
     """
 
     starts: Limit = UNKNOWN
     reads: Limit = UNKNOWN
+    total: Limit | None = None
 
 
 UNPUBLISHED = Limits()

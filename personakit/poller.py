@@ -39,9 +39,9 @@ TRUST = 600.0
 """Seconds after a report for which further ones are expected."""
 
 _READY, _READING = -1, -2  # marks in the place of a tick
-_LATE = 1.0  # seconds past its due time from which on a reading shows scarcity
+_LATE = 5.0  # seconds past its due time from which on a reading shows scarcity
 _CHEAPEST, _DEAREST = 0.01, 120.0  # seconds of lag that scarcity may make a read worth
-_RISE = 1.02  # of that price, by each late reading
+_RISE = 1.01  # of that price, by each late reading
 
 _log = logging.getLogger("personakit")
 

@@ -37,6 +37,7 @@ _PIECE = 1024 * 1024  # bytes of a body that are sent in one go
 _STALL_TIMEOUT = 60.0  # seconds without a byte of a download
 _USER_AGENT = f"personakit/{__version__}"
 _HIDDEN = b"***"
+_SHORTEST_SECRET = 8
 _USUAL = CONNECT_TIMEOUT + READ_TIMEOUT
 _NO_HEADERS: Mapping[str, str] = {}
 
@@ -227,9 +228,13 @@ class Transport:
         ) as answer:
             flight.sent, flight.headers = True, answer.headers
             body = await _read_bounded(answer)
-            return Response(
-                answer.status, answer.headers, body.replace(self._key, _HIDDEN)
-            )
+            return Response(answer.status, answer.headers, self._hide(body))
+
+    def _hide(self, body: bytes) -> bytes:
+        # Too short a key would be found in everything.
+        if len(self._key) < _SHORTEST_SECRET:
+            return body
+        return body.replace(self._key, _HIDDEN)
 
     def _head(self, request: Request) -> dict[str, str]:
         head = {**self._headers, **dict(request.headers)}

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from typing import cast
 
 from personakit.errors import refuse
 from personakit.providers.base import Provider
-from personakit.providers.evolink import Evolink
-from personakit.providers.musicmint import MusicMint
-from personakit.providers.sunoapi import SunoApi
-from personakit.providers.sunoapi.jobs import KieJobs
-from personakit.providers.sunoapi.presets import KIE, SUNOAPI_ORG
+
+
+def _load(module: str, maker: str) -> Provider:
+    """Make a dialect; only that of the service in use is ever loaded."""
+    make = getattr(import_module(f"{__name__}.{module}"), maker)
+    return cast("Provider", make())
+
 
 PROVIDERS: dict[str, Callable[[], Provider]] = {
-    "evolink": Evolink,
-    "sunoapi": SunoApi,
-    "sunoapi.org": partial(SunoApi, SUNOAPI_ORG),
-    "kie": partial(SunoApi, KIE),
-    "kie-jobs": KieJobs,
-    "musicmint": MusicMint,
+    "evolink": partial(_load, "evolink", "Evolink"),
+    "sunoapi": partial(_load, "sunoapi", "SunoApi"),
+    "sunoapi.org": partial(_load, "sunoapi", "make_sunoapi_org"),
+    "kie": partial(_load, "sunoapi", "make_kie"),
+    "kie-jobs": partial(_load, "sunoapi.jobs", "KieJobs"),
+    "musicmint": partial(_load, "musicmint", "MusicMint"),
 }
 """Every service that this package speaks to; a client makes a dialect of its own."""
 

@@ -36,7 +36,13 @@ from personakit.providers.sunoapi.parse import (
     parse_submit,
     parse_upload,
 )
-from personakit.providers.sunoapi.presets import ERRORS_B, SUNOAPI, Preset
+from personakit.providers.sunoapi.presets import (
+    ERRORS_B,
+    KIE,
+    SUNOAPI,
+    SUNOAPI_ORG,
+    Preset,
+)
 from personakit.providers.sunoapi.records import parse_record
 from personakit.receipt import JOB_KINDS, Ability, Receipt
 from personakit.requests import (
@@ -205,3 +211,13 @@ def build_upload(request: UploadRequest) -> Request:
         repeatable=False,
         to_files=True,
     )
+
+
+def make_sunoapi_org() -> SunoApi:
+    """Make the dialect of https://sunoapi.org."""
+    return SunoApi(SUNOAPI_ORG)
+
+
+def make_kie() -> SunoApi:
+    """Make the dialect of https://kie.ai for its Suno paths."""
+    return SunoApi(KIE)
