@@ -247,7 +247,7 @@ def compare_progress(jobs: int) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     durations = MUSIC.draw(jobs // 4, seed=2)
     costs: dict[str, float] = {}
-    pace = Pace(shortest=0.05, longest=300)
+    pace = Pace(worth=0.3, shortest=0.05, longest=300)
     for label, progress in PROGRESSES.items():
         history = learn(MUSIC, 100, MUSIC.median)
         waits = [wait(MUSIC, seconds, history, pace, progress) for seconds in durations]

@@ -132,6 +132,7 @@ class PersonaKit(Operations, Readings, Batches):
             starts=reads if limits.total else Lane(limits.starts),
             reads=reads,
             address=self._find_address,
+            history=self._history,
         )
 
     async def _close_engine(self, engine: Engine) -> None:

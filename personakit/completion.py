@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from personakit.job import Job
 from personakit.watch import Watch
-from personakit.workflows import Engine, time_out
+from personakit.workflows import Engine, recall_durations, time_out
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ async def as_completed(
         if watch.is_over:
             ended.put_nowait(watch)
 
+    await recall_durations(engine)
     try:
         for job in jobs:
             if job.is_settled:

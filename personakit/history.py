@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -22,12 +23,12 @@ KEPT = 200
 KINDS = 100
 """Kinds that are kept; the one that has not been used for longest is dropped."""
 
-_FADE = 0.99  # weight of a duration against that of the next one
+_FADE = 0.995  # weight of a duration against that of the next one
 _PRIOR_SPREAD = 0.4  # of durations round a service's estimate, before any is known
 _UNTOLD_SPREAD = 0.7  # the same without an estimate
 _PRIOR_WEIGHT = 4.0  # durations that the prior is worth
 _KNOWN = 30  # durations from which on few surprises are expected
-_MANY_SURPRISES, _FEW_SURPRISES = 0.03, 0.01
+_MANY_SURPRISES, _FEW_SURPRISES = 0.03, 0.005
 _TRIED = 5  # predictions that progress must have made before it is believed at once
 _EARLIEST_PROGRESS = 0.1  # below, a prediction says little
 _AGREEMENT = 0.1  # of two predictions, as a difference of logarithms
@@ -116,6 +117,8 @@ class History:
     def __init__(self) -> None:
         self._past: dict[str, _Past] = {}
         self._nothing = _Past()
+        self._unwritten: deque[tuple[str, float]] = deque(maxlen=KEPT)
+        self.is_loaded = False
 
     def record(
         self,
@@ -135,13 +138,31 @@ class History:
         """
         if seconds <= 0.0:
             return
+        past = self._find(kind)
+        length = math.log(seconds / _base(estimate))
+        past.lengths.add(length)
+        self._unwritten.append((kind, length))
+        if trace is not None and trace.first is not None:
+            past.errors.add(math.log(seconds / trace.first))
+
+    def _find(self, kind: str) -> _Past:
         past = self._past.pop(kind, None) or _Past()
         self._past[kind] = past  # the latest used is the last
         if len(self._past) > KINDS:
             del self._past[next(iter(self._past))]
-        past.lengths.add(math.log(seconds / _base(estimate)))
-        if trace is not None and trace.first is not None:
-            past.errors.add(math.log(seconds / trace.first))
+        return past
+
+    def load(self, durations: Iterable[tuple[str, float]]) -> None:
+        """Take in what was remembered before, kinds and logarithms, oldest first."""
+        self.is_loaded = True
+        for kind, length in durations:
+            self._find(kind).lengths.add(length)
+
+    def take_unwritten(self) -> list[tuple[str, float]]:
+        """Return, once, what has been remembered since the last call."""
+        taken = [*self._unwritten]
+        self._unwritten.clear()
+        return taken
 
     def outlook(
         self,

@@ -28,6 +28,7 @@ from personakit.workflows import (
     explain,
     find_age,
     make_reader,
+    recall_durations,
     time_out,
 )
 
@@ -267,6 +268,7 @@ class Job(Generic[T]):
 
     async def _recall(self, engine: Engine) -> None:
         """Ask the journal once for what a receipt does not tell."""
+        await recall_durations(engine)
         if self._request is not None or self._is_recalled:
             return
         self._is_recalled = True

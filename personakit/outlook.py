@@ -23,6 +23,7 @@ _STEPS = 240  # of a table, evenly on a logarithmic scale of time
 _REACH = 60.0  # the table begins at a 60th of the median and ends at 60 times
 _NARROWEST, _WIDEST = 0.01, 2.0
 _GRAIN = 0.01  # spreads are rounded to this, so that tables are shared
+_SURPRISE_GRAIN = 0.005  # the same for shares of surprises
 
 
 @attrs.frozen
@@ -48,7 +49,9 @@ class Outlook:
             worth: Seconds of mean lag that one read is worth.
         """
         spread = min(max(self.spread, _NARROWEST), _WIDEST)
-        table = _make_table(round(spread / _GRAIN), round(self.surprises / _GRAIN))
+        table = _make_table(
+            round(spread / _GRAIN), round(self.surprises / _SURPRISE_GRAIN)
+        )
         looks = table.looks_until(age / self.median)
         # Looks are counted as if each were worth half of the median; a cheaper look
         # may come sooner.
@@ -87,7 +90,7 @@ def _interpolate(xs: tuple[float, ...], ys: tuple[float, ...], x: float) -> floa
 @cache
 def _make_table(spread_grains: int, surprise_grains: int) -> _Table:
     """Integrate the density of looks for one shape of the distribution."""
-    spread, surprises = spread_grains * _GRAIN, surprise_grains * _GRAIN
+    spread, surprises = spread_grains * _GRAIN, surprise_grains * _SURPRISE_GRAIN
     ratio = _REACH ** (2.0 / _STEPS)
     times, looks = [0.0], [0.0]
     time = 1.0 / _REACH

@@ -42,6 +42,7 @@ _READY, _READING = -1, -2  # marks in the place of a tick
 _LATE = 5.0  # seconds past its due time from which on a reading shows scarcity
 _CHEAPEST, _DEAREST = 0.01, 120.0  # seconds of lag that scarcity may make a read worth
 _RISE = 1.01  # of that price, by each late reading
+_SCARCE, _CALM = 60.0, 10.0  # seconds since one, and seconds in which it then halves
 
 _log = logging.getLogger("personakit")
 
@@ -67,7 +68,7 @@ class Poller:
         self._ready: deque[tuple[float, Watch]] = deque()
         self._turn: asyncio.Future[None] | None = None
         self._readings: dict[asyncio.Task[bool], list[Watch]] = {}
-        self._price = _CHEAPEST
+        self._price, self._late_at = _CHEAPEST, self._loop.time()
         self._strange_states: set[str] = set()
         self._trusted_until = -math.inf
 
@@ -108,12 +109,16 @@ class Poller:
         if watch.listeners:
             return
         # Its entry under a tick stays behind and is passed over when that comes.
-        if self._watches.get(watch.job_id) is watch:
-            del self._watches[watch.job_id]
+        self._forget(watch)
         if watch.due == _READING:
             for reading, watches in self._readings.items():
                 if watches == [watch]:
                     reading.cancel()
+
+    def _forget(self, watch: Watch) -> None:
+        # Another one of the same job may have taken its place.
+        if self._watches.get(watch.job_id) is watch:
+            del self._watches[watch.job_id]
 
     def wake(self, job_id: str) -> None:
         """Look at a job soon: a report says that it has changed."""
@@ -143,7 +148,7 @@ class Poller:
             failures=0 if trouble is None else trouble.failures,
             retry_after=retry_after,
             is_reported=watch.reader.expects_reports and now < self._trusted_until,
-            price=self._price,
+            price=self._find_price(),
             chance=random.random(),
         )
         self._agenda.put(watch, now + self._pace.pause(sighting))
@@ -208,8 +213,20 @@ class Poller:
 
     def _heed(self, lateness: float) -> None:
         """Let a read cost more while readings come late, and less when they don't."""
-        change = _RISE if lateness > _LATE else 1 / _RISE
-        self._price = min(max(self._price * change, _CHEAPEST), _DEAREST)
+        price = self._find_price()
+        if lateness > _LATE:
+            self._price = min(price * _RISE, _DEAREST)
+            self._late_at = self._loop.time()
+        else:
+            self._price = max(price / _RISE, _CHEAPEST)
+
+    def _find_price(self) -> float:
+        """Return the price, which is soon forgotten when no reading comes late."""
+        calm = self._loop.time() - self._late_at - _SCARCE
+        if calm > 0:
+            self._late_at += calm
+            self._price = max(self._price * 0.5 ** (calm / _CALM), _CHEAPEST)
+        return self._price
 
     async def _look(self, watches: list[Watch], now: float) -> bool:
         """Read, and tell whether the account's limit was in the way."""
@@ -264,7 +281,7 @@ class Poller:
         if before is not None and not before.state.can_become(snapshot.state):
             snapshot = attrs.evolve(snapshot, state=before.state)
         if snapshot.state.is_final:
-            self._watches.pop(watch.job_id, None)
+            self._forget(watch)
             if watch.reader.expects_reports and not watch.is_reported:
                 self._trusted_until = -math.inf  # it ended, and nobody said so
         else:
@@ -317,7 +334,7 @@ class Poller:
             self._end(watch, error)
 
     def _end(self, watch: Watch, error: Exception) -> None:
-        self._watches.pop(watch.job_id, None)
+        self._forget(watch)
         watch.error = error
         watch.tell()
 

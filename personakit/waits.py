@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from personakit.models import Result, Snapshot
 from personakit.poller import Poller
@@ -89,8 +90,6 @@ async def settle(
         alarm = loop.call_at(deadline, _expire, end)
     try:
         await end
-    except TimeoutError:
-        pass
     finally:
         poller.leave(watch, end)
         if alarm is not None:
@@ -101,5 +100,5 @@ async def settle(
 
 
 def _expire(end: asyncio.Future[None]) -> None:
-    if not end.done():
-        end.set_exception(TimeoutError())
+    with suppress(asyncio.InvalidStateError):  # the end came in the same moment
+        end.set_result(None)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from personakit.errors import (
     WaitTimeout,
     refuse,
 )
+from personakit.history import History
 from personakit.journal import Entry, Journal, Mark
 from personakit.lanes import Lane
 from personakit.models import Persona, Result, Snapshot
@@ -60,6 +61,7 @@ class Engine:
         journal: Remembers; shared by all loops of the client.
         starts: Lets paid requests pass as the account's limit allows.
         reads: The same for everything else but downloads.
+        history: What jobs have taken so far; shared by all loops of the client.
         address: Where the service shall report on a submit, None for nowhere.
         readers: Of the jobs, by what they make and the model that makes it.
         together: Whether the service tells of many jobs at once.
@@ -74,6 +76,7 @@ class Engine:
     starts: Lane
     reads: Lane
     address: Callable[[Receipt], str | None] = _nowhere
+    history: History = attrs.field(factory=History)
     readers: dict[tuple[Ability, str | None], JobReader] = attrs.field(
         factory=dict[tuple[Ability, "str | None"], JobReader], init=False
     )
@@ -252,6 +255,15 @@ def explain(
     )
 
 
+async def recall_durations(engine: Engine) -> None:
+    """Take from the journal, once, what jobs have taken before."""
+    if engine.history.is_loaded:
+        return
+    engine.history.is_loaded = True
+    with suppress(JournalError):  # they only save requests
+        engine.history.load(await engine.journal.durations())
+
+
 async def conclude(
     engine: Engine, receipt: Receipt, snapshot: Snapshot[Result]
 ) -> None:
@@ -260,6 +272,8 @@ async def conclude(
         if isinstance(snapshot.result, Persona):
             await engine.journal.remember(snapshot.result)
         await engine.journal.record(Entry(receipt, Mark.CLOSED))
+        if durations := engine.history.take_unwritten():
+            await engine.journal.note(durations)
     except JournalError as error:
         _log.error("The end of job %s is not written down: %s", receipt.job_id, error)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 
@@ -82,6 +82,10 @@ def merge(before: Entry | None, now: Entry) -> Entry:
     )
 
 
+Duration: TypeAlias = tuple[str, float]
+"""The kind of a job, and the logarithm of its duration as `History` measures it."""
+
+
 class Journal(Protocol):
     """Where receipts, requests and personas are kept.
 
@@ -120,6 +124,14 @@ class Journal(Protocol):
 
     async def forget(self, provider: str, persona_id: str) -> bool:
         """Forget a persona, and tell whether it was known."""
+        ...
+
+    async def note(self, durations: Sequence[Duration]) -> None:
+        """Keep what jobs have taken, so that waiting is learned once and for all."""
+        ...
+
+    async def durations(self) -> tuple[Duration, ...]:
+        """Return what jobs have taken, oldest first, as far as it is still kept."""
         ...
 
     async def aclose(self) -> None:

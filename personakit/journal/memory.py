@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import attrs
 
-from personakit.journal.entry import Entry, Mark, merge
+from personakit.journal.entry import Duration, Entry, Mark, merge
 from personakit.models import Persona
 
 KEPT = 10_000
@@ -64,6 +64,13 @@ class MemoryJournal:
     async def forget(self, provider: str, persona_id: str) -> bool:
         """Forget a persona."""
         return self._personas.pop((provider, persona_id), None) is not None
+
+    async def note(self, durations: Sequence[Duration]) -> None:
+        """Do nothing: a client's own history lives as long as this."""
+
+    async def durations(self) -> tuple[Duration, ...]:
+        """Return nothing, for the same reason."""
+        return ()
 
     async def aclose(self) -> None:
         """Nothing to let go of: a client that is used again knows its jobs still."""

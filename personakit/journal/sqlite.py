@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,8 @@ import attrs
 
 from personakit.archive import dump, load_request, load_result
 from personakit.errors import JournalError
-from personakit.journal.entry import Entry, Mark, merge
+from personakit.journal.entry import Duration, Entry, Mark, merge
+from personakit.journal.schema import MIGRATIONS
 from personakit.models import Persona, TrackRef
 from personakit.receipt import Ability, Receipt
 
@@ -34,41 +35,10 @@ LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process that writes."""
 RETENTION = 30 * 24 * 3600
 """Seconds after which closed entries are dropped, when the file is opened."""
+DURATIONS = 5000
+"""Durations that are kept when they are next asked for."""
 
 _APPLICATION = 0x50_4B_4A_31  # "PKJ1", in the file's header
-_MIGRATIONS = (
-    """
-    CREATE TABLE submits (
-        number INTEGER PRIMARY KEY,
-        key TEXT NOT NULL UNIQUE,
-        provider TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        at INTEGER NOT NULL,
-        job_id TEXT,
-        mark TEXT NOT NULL,
-        request TEXT,
-        result TEXT,
-        changed INTEGER NOT NULL
-    );
-    CREATE INDEX submits_open ON submits (provider, number) WHERE mark <> 'closed';
-    CREATE INDEX submits_jobs ON submits (provider, job_id);
-    """,
-    """
-    CREATE TABLE personas (
-        number INTEGER PRIMARY KEY,
-        provider TEXT NOT NULL,
-        id TEXT NOT NULL,
-        name TEXT,
-        description TEXT,
-        style TEXT,
-        source_job TEXT,
-        source_track TEXT,
-        UNIQUE (provider, id)
-    );
-    """,
-)
-"""How a file of each version becomes one of the next."""
-
 _WRITE = """
     INSERT INTO submits
         (key, provider, kind, at, job_id, mark, request, result, changed)
@@ -99,6 +69,12 @@ _REMEMBER = """
 _PERSONAS = """
     SELECT provider, id, name, description, style, source_job, source_track
     FROM personas WHERE provider = ? ORDER BY number
+"""
+_NOTE = "INSERT INTO durations (kind, length) VALUES (?, ?)"
+_DURATIONS = "SELECT kind, length FROM durations ORDER BY number"
+_PRUNE_DURATIONS = """
+    DELETE FROM durations
+    WHERE number <= (SELECT max(number) FROM durations) - ?
 """
 _FORGET = "DELETE FROM personas WHERE provider = ? AND id = ?"
 
@@ -189,6 +165,19 @@ class SqliteJournal:
         """Forget a persona."""
         row = (provider, persona_id)
         return await self._do(lambda c: c.execute(_FORGET, row).rowcount > 0)
+
+    async def note(self, durations: Sequence[Duration]) -> None:
+        """Keep what jobs have taken."""
+        await self._do(lambda connection: connection.executemany(_NOTE, durations))
+
+    async def durations(self) -> tuple[Duration, ...]:
+        """Return what jobs have taken, oldest first."""
+
+        def recall(connection: sqlite3.Connection) -> list[Duration]:
+            connection.execute(_PRUNE_DURATIONS, (DURATIONS,))
+            return connection.execute(_DURATIONS).fetchall()
+
+        return tuple(await self._do(recall))
 
     async def aclose(self) -> None:
         """Close the file and end the thread."""
@@ -325,13 +314,13 @@ def _migrate(connection: sqlite3.Connection) -> None:
     [[tables]] = connection.execute("SELECT count(*) FROM sqlite_schema")
     if application != _APPLICATION and tables:
         raise sqlite3.DatabaseError("the file belongs to another program")
-    if version > len(_MIGRATIONS):
+    if version > len(MIGRATIONS):
         raise sqlite3.DatabaseError("the file is of a newer version of personakit")
-    for script in _MIGRATIONS[version:]:
+    for script in MIGRATIONS[version:]:
         for statement in filter(str.strip, script.split(";")):
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _write(connection: sqlite3.Connection, entry: Entry) -> Entry:

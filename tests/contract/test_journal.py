@@ -179,6 +179,16 @@ async def test_personas_are_kept(journal: Journal):
     assert len(await journal.personas("sunoapi")) == 1
 
 
+async def test_durations_are_kept(journal: Journal):
+    """They come oldest first; a journal in memory leaves them to the client."""
+    first, second = [("evolink music", 4.5), ("evolink persona", 2.5)], [("a", 1.0)]
+    await journal.note(first)
+    await journal.note(second)
+    kept = () if isinstance(journal, MemoryJournal) else (*first, *second)
+
+    assert await journal.durations() == kept
+
+
 async def test_many_at_once(journal: Journal):
     """A thousand writers at once are all heard, in order."""
     receipts = [make() for _ in range(1000)]

@@ -100,3 +100,30 @@ async def test_leaving_stops_the_readings(kit, emulator):
     await asyncio.sleep(1000)
 
     assert emulator.count("read") == reads
+
+
+async def test_bug_of_a_reader_is_told_to_who_awaits(kit, monkeypatch):
+    """What is no error of ours comes as it is, instead of a wait without end."""
+    job = await kit.submit(IDEA)
+
+    async def fail(*_):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as bad:
+        bad.setattr("personakit.readers.JobReader.read", fail)
+        (same,) = await collect(kit, [job])
+        with pytest.raises(ZeroDivisionError):
+            await same
+    assert len(await job) == 2
+
+
+async def test_lost_job_tells_who_follows_it():
+    """Who looks at the changes is told what makes further readings pointless."""
+    async with Emulator() as emulator, connect(emulator) as kit:
+        job = await kit.submit(IDEA)
+        emulator.inject(Fault.status(401), on="read", times=1)
+        with pytest.raises(PersonaKitError) as caught:
+            async for _ in job.updates():
+                pass
+
+    assert caught.value.receipt == job.receipt

@@ -45,7 +45,7 @@ def test_experience_takes_over(estimate):
 
     assert outlook.median == pytest.approx(60, rel=0.12)
     assert outlook.spread == pytest.approx(0.3, abs=0.1)
-    assert outlook.surprises == 0.01
+    assert outlook.surprises == 0.005
 
 
 def test_an_estimate_scales_what_was_learned():
@@ -143,3 +143,14 @@ def test_outlooks_are_numbers():
 
     assert math.isfinite(outlook.median)
     assert outlook.pause(10, 0.1) > 0
+
+
+def test_what_was_written_down_is_known_again():
+    """A later program knows what an earlier one has learned."""
+    history = learn(draw(60, 0.3, 100), 30)
+    later = History()
+    later.load(history.take_unwritten())
+
+    assert history.take_unwritten() == []
+    assert ask(later, estimate=30) == ask(history, estimate=30)
+    assert later.take_unwritten() == []

@@ -8,6 +8,7 @@ import pytest
 
 from personakit import Job, JobState, MusicRequest, Persona, PersonaRequest, Snapshot
 from personakit.errors import JobFailed
+from personakit.history import History
 from personakit.journal import Entry, Mark, MemoryJournal
 from personakit.models import TrackRef
 from personakit.receipt import Ability, Receipt
@@ -53,7 +54,7 @@ async def test_job_that_is_over_from_the_start_needs_no_reading():
 
     async def here() -> SimpleNamespace:
         asked.append(1)
-        return SimpleNamespace(journal=journal)
+        return SimpleNamespace(journal=journal, history=History())
 
     job = Job(RECEIPT, here=here, timeout=9, snapshot=final)
     before = await open_marks(journal)

@@ -571,6 +571,43 @@ async def test_scarce_reads_go_to_those_likely_done():
     assert asyncio.get_running_loop().time() < 1.6 * len(fleet.ends)
 
 
+async def test_scarcity_is_soon_forgotten():
+    """A few minutes after a rush a single job is read as if there had been none."""
+    poller = Poller(Pace(), lane=Lane(Limit(10, 10)))
+    rush = Fleet({f"j{n}": 60.0 for n in range(300)})
+    await rush.end_all(poller)
+    await asyncio.sleep(200)
+    end = asyncio.get_running_loop().time() + 60
+    single = Fleet({"alone": end})
+    await single.end_all(poller)
+
+    assert asyncio.get_running_loop().time() < end + 5
+    assert len(single.singly) > 3
+
+
+async def test_who_comes_back_while_another_reading_ends_is_not_forgotten():
+    """The reading of a wait that was left does not end the wait that came after."""
+    poller, fleet = Poller(STEADY), Fleet({"a": 5.5, "b": 2.5}, at_once=50)
+    gate = asyncio.Event()
+    read_many = fleet.read_many
+
+    async def slow(job_ids):
+        told = await read_many(job_ids)
+        await gate.wait()
+        return told
+
+    fleet.read_many = slow
+    first = asyncio.create_task(fleet.end_all(poller))
+    await asyncio.sleep(3.5)
+    first.cancel()
+    await asyncio.sleep(0)
+    second = asyncio.create_task(fleet.end_all(poller))
+    await asyncio.sleep(0)
+    gate.set()
+
+    assert [end.result for end in await second] == [PERSONA, PERSONA]
+
+
 async def test_closing_leaves_no_place_taken():
     """A poller that waits for its turn in the lane closes with the client."""
     lane = Lane(Limit(1, 1000))

@@ -123,6 +123,32 @@ async def test_key_echoed_by_a_service_is_hidden(transport):
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
+        (b"[1]", ""),
+        (gzip.compress(b"[1]"), "Content-Encoding: gzip\r\n"),
+    ],
+    ids=["plain", "packed"],
+)
+async def test_answers_are_unpacked(transport, body, headers):
+    """A body comes as the service meant it."""
+    async with raw_server(answer(body, headers=headers)) as heard:
+        response = await transport(heard.url).send(READ, within=9)
+
+    assert response.body == b"[1]"
+
+
+async def test_short_key_spoils_no_answer():
+    """What is too short for a secret is not hidden wherever it occurs."""
+    async with raw_server(answer(b'"task"')) as heard:
+        made = Transport(check_base_url(heard.url), "k", None)
+        response = await made.send(READ, within=9)
+        await made.aclose()
+
+    assert response.body == b'"task"'
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
         (b"x" * (BODY_LIMIT + 1), ""),
         (gzip.compress(b"x" * 50_000_000), "Content-Encoding: gzip\r\n"),
     ],

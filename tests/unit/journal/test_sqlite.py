@@ -89,7 +89,7 @@ async def test_settings_are_durable(journal):
         ]
     )
 
-    assert pragmas == [2, "wal", 2]
+    assert pragmas == [2, "wal", 3]
 
 
 async def test_writers_share_transactions(journal, monkeypatch):
@@ -350,11 +350,19 @@ async def test_newer_file(journal, path):
     await refused(journal, "newer version")
 
 
+async def test_only_the_latest_durations_are_kept(journal, monkeypatch):
+    """Old ones go when they are next asked for."""
+    monkeypatch.setattr(sqlite, "DURATIONS", 3)
+    await journal.note([("k", float(number)) for number in range(5)])
+
+    assert await journal.durations() == (("k", 2.0), ("k", 3.0), ("k", 4.0))
+
+
 async def test_older_file(journal, path, monkeypatch):
     """The file of an older version is brought up to date, with all that is in it."""
     receipt = make("j")
     with monkeypatch.context() as old:
-        old.setattr(sqlite, "_MIGRATIONS", sqlite._MIGRATIONS[:1])
+        old.setattr(sqlite, "MIGRATIONS", sqlite.MIGRATIONS[:1])
         await fill(path, receipt)
     await journal.remember(Persona("p", "evolink"))
 
@@ -367,8 +375,8 @@ async def test_failed_upgrade_changes_nothing(journal, path, monkeypatch):
     receipt = make("j")
     await fill(path, receipt)
     with monkeypatch.context() as bad:
-        broken = (*sqlite._MIGRATIONS, "CREATE TABLE third (x);\nNONSENSE;")
-        bad.setattr(sqlite, "_MIGRATIONS", broken)
+        broken = (*sqlite.MIGRATIONS, "CREATE TABLE third (x);\nNONSENSE;")
+        bad.setattr(sqlite, "MIGRATIONS", broken)
         await refused(journal, "syntax error")
 
     assert await journal.find(receipt.key) == Entry(receipt, Mark.ACCEPTED)
