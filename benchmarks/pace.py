@@ -31,7 +31,6 @@ from personakit.outlook import Outlook
 from personakit.pace import Pace, Sighting
 
 JOBS = 4000
-PEER_JOBS_AT_ONCE = 40
 WORTHS = (0.03, 0.1, 0.3, 1.0)  # seconds of lag that one read is worth
 GRID = 300  # steps of the best schedule's time
 
@@ -188,7 +187,7 @@ def compare_schedules(
         pace = Pace(worth=worth, shortest=0.05, longest=300)
         own.append(judge(plan(learned, pace, until), durations))
     for peer in peers:
-        reads, lag = watch_peer(peer, durations[:PEER_JOBS_AT_ONCE])
+        reads, lag = watch_peer(peer, durations[: jobs // 20])
         line = show(kind, f"{peer.name}, every {peer.interval:g} s", reads, lag, best)
         lines.append({**line, "ours": best_reads(own, lag) / reads})
     return lines
@@ -258,6 +257,13 @@ def compare_progress(jobs: int) -> list[dict[str, Any]]:
     return lines
 
 
+def wait_untold(seconds: float) -> Point:
+    """Wait for jobs of about that length, as the service says, without experience."""
+    durations = [seconds * (0.9 + 0.2 * step / 99) for step in range(100)]
+    outlook = History().outlook("any", estimate=seconds, untold=30)
+    return judge(plan(outlook, Pace(), max(durations)), durations)
+
+
 def judge_all(
     report: Report, schedules: list[dict[str, Any]], progresses: list[dict[str, Any]]
 ) -> None:
@@ -275,6 +281,11 @@ def judge_all(
     truthful = progresses[1]
     report.figure("G14", "reads with truthful progress", truthful["reads"], 4.0)
     report.figure("G14", "its lag in s", truthful["lag s"], 1.0)
+    for seconds, most_reads, most_lag in ((20, 8, 1), (180, 25, 5)):
+        reads, lag = wait_untold(seconds)
+        meaning = f"reads of a {seconds} s job without history"
+        report.figure("S2", meaning, reads, most_reads)
+        report.figure("S2", "its lag in s", lag, most_lag)
     loss = max(row["loss"] for row in progresses[2:])
     for kind, goal in (("music", 0.72), ("persona", 0.5)):
         ours = [row["ours"] for row in schedules if row["kind"] == kind]

@@ -23,7 +23,7 @@ _STEPS = 240  # of a table, evenly on a logarithmic scale of time
 _REACH = 60.0  # the table begins at a 60th of the median and ends at 60 times
 _NARROWEST, _WIDEST = 0.01, 2.0
 _GRAIN = 0.01  # spreads are rounded to this, so that tables are shared
-_SURPRISE_GRAIN = 0.005  # the same for shares of surprises
+_SURPRISE_GRAIN = 0.001  # the same for shares of surprises
 
 
 @attrs.frozen

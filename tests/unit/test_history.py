@@ -45,7 +45,7 @@ def test_experience_takes_over(estimate):
 
     assert outlook.median == pytest.approx(60, rel=0.12)
     assert outlook.spread == pytest.approx(0.3, abs=0.1)
-    assert outlook.surprises == 0.005
+    assert outlook.surprises == 0.003
 
 
 def test_an_estimate_scales_what_was_learned():
