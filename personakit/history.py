@@ -118,7 +118,7 @@ class History:
         self._past: dict[str, _Past] = {}
         self._nothing = _Past()
         self._unwritten: deque[tuple[str, float]] = deque(maxlen=KEPT)
-        self.is_loaded = False
+        self.is_loaded: bool = False
 
     def record(
         self,
