@@ -10,7 +10,11 @@ def main() -> None:
     try:
         from personakit.cli import cli  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in {"click", "rich"}:
+        if (missing.name or "").partition(".")[0] not in {
+            "click",
+            "platformdirs",
+            "rich",
+        }:
             raise
         sys.exit("The command line needs an extra: pip install 'personakit-sdk[cli]'")
     cli(prog_name="personakit")

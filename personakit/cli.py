@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from personakit.archive import dump
+from personakit.commands import COMMANDS
 from personakit.demo import Show, Summary, run_demo
 from personakit.emulator import Emulator
 from personakit.errors import PersonaKitError
@@ -35,6 +36,11 @@ def cli() -> None:
     Begin here; neither needs an account or costs anything:
       personakit demo       watch a song, a persona and a song by it being made
       personakit emulate    a local service to write and test your own code against
+
+    The others use an account, whose key is taken from the environment. They end with 0
+    when all is done, 2 for wrong usage, 3 for what was refused and cost nothing, 4 for
+    what failed, 5 where it is unknown whether a job was paid for, 6 when time was up
+    and a job runs on, and 130 when interrupted.
     """  # noqa: D301 - click's mark for "keep these lines"
 
 
@@ -223,3 +229,7 @@ async def _serve(port: int, speed: float, credits_: float) -> None:
             )
         click.echo("Ctrl-C stops it.")
         await asyncio.Event().wait()
+
+
+for command in COMMANDS:
+    cli.add_command(command)

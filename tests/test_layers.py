@@ -14,7 +14,7 @@ LAYERS = (
     # values
     {"version", "receipt", "errors", "checks", "models", "requests"},
     # language
-    {"wire", "convert", "archive", "limits"},
+    {"wire", "convert", "archive", "limits", "lines"},
     # dialects and other pure parts, no I/O
     {"providers", "pace", "outlook", "history", "watch", "journal"},
     # engines
@@ -46,7 +46,7 @@ LAYERS = (
     # surface
     {"client", "settings"},
     # edge
-    {"", "__main__", "cli", "demo"},
+    {"", "__main__", "cli", "commands", "account", "demo"},
 )
 SIDEWAYS = {
     ("watch", "history"),
@@ -88,6 +88,8 @@ SIDEWAYS = {
     ("recovery", "workflows"),
     ("__main__", "cli"),
     ("cli", "demo"),
+    ("cli", "commands"),
+    ("commands", "account"),
 }
 ENGINES = {3, 4}
 # Engines know calls, not dialects: of layer 2 they may see only these.
@@ -96,7 +98,8 @@ ALLOWED_OUTSIDE = {
     "aiohttp": {"transport", "addresses", "client", "callbacks", "emulator"},
     "backoff": {"retry"},
     "cattrs": {"convert", "archive"},
-    "click": {"cli"},
+    "click": {"cli", "commands", "account"},
+    "platformdirs": {"account"},
     "rich": {"cli"},
 }
 
