@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import attrs
 import click
@@ -21,7 +22,13 @@ from personakit.errors import InvalidRequest, PersonaKitError
 from personakit.job import Job
 from personakit.lines import read_line
 from personakit.models import Persona, Result, Stems, Track, TrackRef, VocalWindow
-from personakit.requests import MusicRequest, PersonaRequest
+from personakit.requests import (
+    CoverRequest,
+    ExtendRequest,
+    JobRequest,
+    MusicRequest,
+    PersonaRequest,
+)
 
 T = TypeVar("T")
 
@@ -78,23 +85,34 @@ async def show_credits(account: Account) -> None:
     account.show(f"{balance.spendable:g} credits", attrs.asdict(balance))
 
 
-@click.command()
-@click.option("--idea", help="What the song is about; the service writes the lyrics.")
-@click.option("--lyrics", type=click.File(), help="File with the lyrics, - for stdin.")
-@click.option("--style", help="Genre, mood, instruments.")
-@click.option("--title")
-@click.option("--model", help="The service's name of a model.")
-@click.option("--instrumental", is_flag=True, help="Without a voice.")
-@click.option("--persona", "voice", help="Name or id of a persona that sings.")
-@click.option("--detach", is_flag=True, help="Do not wait; print the job's token.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to save the audio in.",
-)
-@account_command
-async def generate(
+def _song_command(command: Callable[..., Any]) -> Callable[..., None]:
+    """Give a command the options of all songs, besides those of an account."""
+    options = (
+        click.option("--idea", help="What it is about; the service writes the lyrics."),
+        click.option(
+            "--lyrics", type=click.File(), help="File with them, - for stdin."
+        ),
+        click.option("--style", help="Genre, mood, instruments."),
+        click.option("--title"),
+        click.option("--model", help="The service's name of a model."),
+        click.option("--instrumental", is_flag=True, help="Without a voice."),
+        click.option("--persona", "voice", help="Name or id of one that sings."),
+        click.option("--detach", is_flag=True, help="Do not wait; print the token."),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder to save the audio in.",
+        ),
+    )
+    made = account_command(command)
+    for option in reversed(options):
+        made = option(made)
+    return made
+
+
+async def _make_song(
     account: Account,
+    shape: Callable[..., JobRequest[tuple[Track, ...]]],
     *,
     lyrics: TextIO | None,
     voice: str | None,
@@ -102,16 +120,47 @@ async def generate(
     out: Path | None,
     **song: Any,
 ) -> None:
-    """Make a song, which is paid for."""
     async with account.open() as kit:
         persona = None if voice is None else await _find_persona(kit, voice)
         text = None if lyrics is None else lyrics.read()
-        job = await kit.submit(MusicRequest(lyrics=text, persona=persona, **song))
+        job = await kit.submit(shape(lyrics=text, persona=persona, **song))
         if detach:
             account.show(job.token, {"token": job.token})
             return
         tracks = await _follow(account, job)
         await _finish(account, kit, tracks, out)
+
+
+def _read_source(text: str) -> TrackRef | str:
+    """Read the id of a track as other commands print it, or an address."""
+    job_id, slash, track_id = text.partition("/")
+    is_address = text.startswith(("https:", "http:"))
+    return TrackRef(job_id, track_id) if slash and not is_address else text
+
+
+@click.command()
+@_song_command
+async def generate(account: Account, **song: Any) -> None:
+    """Make a song, which is paid for."""
+    await _make_song(account, MusicRequest, **song)
+
+
+@click.command()
+@click.argument("source")
+@click.option("--at", type=float, help="Second from which to go on; the end if not.")
+@_song_command
+async def extend(account: Account, *, source: str, **song: Any) -> None:
+    """Continue SOURCE, JOB_ID/TRACK_ID or an address, which is paid for."""
+    request = partial(ExtendRequest, _read_source(source))
+    await _make_song(account, request, **song)
+
+
+@click.command()
+@click.argument("source")
+@_song_command
+async def cover(account: Account, *, source: str, **song: Any) -> None:
+    """Sing SOURCE anew, JOB_ID/TRACK_ID or an address, which is paid for."""
+    await _make_song(account, partial(CoverRequest, _read_source(source)), **song)
 
 
 async def _find_persona(kit: PersonaKit, name: str) -> Persona:
@@ -135,8 +184,7 @@ def persona() -> None:
 
 
 @persona.command("create")
-@click.argument("job_id")
-@click.argument("track_id")
+@click.argument("source")
 @click.option("--name", required=True)
 @click.option("--description", required=True, help="What the voice sounds like.")
 @click.option("--style")
@@ -145,14 +193,14 @@ def persona() -> None:
 async def create_persona(
     account: Account,
     *,
-    job_id: str,
-    track_id: str,
+    source: str,
     window: tuple[float, float] | None,
     **wish: Any,
 ) -> None:
-    """Make a persona of the track TRACK_ID of the job JOB_ID, which is paid for."""
+    """Make a persona of SOURCE, JOB_ID/TRACK_ID, which is paid for."""
     part = None if window is None else VocalWindow(*window)
-    request = PersonaRequest(TrackRef(job_id, track_id), window=part, **wish)
+    track = cast("TrackRef", _read_source(source))  # the request refuses others
+    request = PersonaRequest(track, window=part, **wish)
     async with account.open() as kit:
         voice = await _follow(account, await kit.submit(request))
     account.show(describe(voice), _to_json(voice))
@@ -297,4 +345,4 @@ def _outcome_to_json(
     }
 
 
-COMMANDS = (show_credits, generate, persona, jobs, batch)
+COMMANDS = (show_credits, generate, extend, cover, persona, jobs, batch)

@@ -12,9 +12,9 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from personakit import Persona, Stems, Track
+from personakit import Persona, Stems, Track, TrackRef
 from personakit.cli import cli
-from personakit.commands import describe
+from personakit.commands import _read_source, describe
 from personakit.convert import parse_token
 from personakit.emulator import Emulator, Fault
 from tests.conftest import in_thread
@@ -75,6 +75,56 @@ def test_lyrics_come_from_a_file_or_stdin(account):
     assert [track["title"] for track in tracks] == ["Blue", "Blue"]
 
 
+@pytest.mark.parametrize("command", ["extend", "cover"])
+def test_other_songs(account, monkeypatch, command):
+    """Where the service can, a track is continued, or sung anew."""
+    monkeypatch.setenv("MUSICMINT_API_KEY", account.api_key)
+    monkeypatch.setenv("PERSONAKIT_BASE_URL", account.url("musicmint"))
+    song = account.seed_song(provider="musicmint")
+    words = ("--provider", "musicmint", "--style", "jazz", "--title", "Blue", "--json")
+    source = f"{song.job_id}/{song.track_id}"
+    tracks = told(run(command, source, "--lyrics", "-", *words, given="La"))
+
+    assert {track["provider"] for track in tracks} == {"musicmint"}
+    assert len(account.charges) == 1
+
+
+def test_source_may_be_an_address():
+    """What looks like one is no id of a track."""
+    assert _read_source("https://example.com/a.mp3") == "https://example.com/a.mp3"
+    assert _read_source("job/track") == TrackRef("job", "track")
+
+
+def test_what_a_service_lacks_is_refused(account):
+    """It costs nothing, and says so."""
+    shown = run("cover", "job/track", "--style", "jazz", "--title", "x", "--idea", "y")
+
+    assert shown.exit_code == 3
+    assert "does not offer cover" in shown.stderr
+
+
+def test_persona_needs_a_track(account):
+    """An address is none."""
+    wish = ("--name", "V", "--description", "warm")
+    shown = run("persona", "create", "https://example.com/a.mp3", *wish)
+
+    assert shown.exit_code == 3
+    assert "source" in shown.stderr
+
+
+def test_shells_complete_commands():
+    """The completion of click is there for the installed command."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "personakit"],
+        env={**os.environ, "_PERSONAKIT_COMPLETE": "bash_source"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "_personakit_completion()" in shown.stdout
+
+
 def test_detached_job_is_listed_and_resumed(account):
     """A job that nobody waits for is found again by the journal or by its token."""
     token = told(run("generate", "--idea", "rain", "--detach", "--json"))["token"]
@@ -104,7 +154,9 @@ def test_persona_is_made_used_and_forgotten(account):
     """A persona is known by its name from then on."""
     song = account.seed_song()
     wish = ("--name", "Blue voice", "--description", "warm", "--window", "5", "20")
-    made = told(run("persona", "create", song.job_id, song.track_id, *wish, "--json"))
+    made = told(
+        run("persona", "create", f"{song.job_id}/{song.track_id}", *wish, "--json")
+    )
     listed = run("persona", "list").stdout
     song_words = ("generate", "--lyrics", "-", "--style", "jazz", "--title", "Blue")
     sung = run(*song_words, "--persona", "Blue voice", given="La")
