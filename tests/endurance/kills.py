@@ -25,7 +25,7 @@ from typing import Any
 
 import attrs
 
-from personakit import MusicRequest, PersonaKit, download, submits, workflows
+from personakit import MusicRequest, PersonaKit, download, readers, submits
 from personakit.emulator import Emulator, Fault
 from personakit.journal import Entry, Mark, SqliteJournal
 from personakit.pace import Pace
@@ -91,7 +91,7 @@ def _arm_journal(point: str) -> None:
 
 
 def _arm_answers(point: str) -> None:
-    attempt = submits.attempt_call
+    attempt, fetch = submits.attempt_call, readers.fetch
 
     async def submit_armed(*args: Any) -> Any:
         if point == "in flight":
@@ -104,10 +104,10 @@ def _arm_answers(point: str) -> None:
     async def read_armed(*args: Any) -> Any:
         if point == "reading":
             asyncio.get_running_loop().call_later(0.002, die)
-        return await attempt(*args)
+        return await fetch(*args)
 
     submits.attempt_call = submit_armed
-    workflows.attempt_call = read_armed
+    readers.fetch = read_armed
 
 
 def _arm_files(point: str) -> None:
