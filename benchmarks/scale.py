@@ -33,6 +33,8 @@ from personakit.providers.evolink import Evolink
 
 RATE = 400.0
 """Reads per second."""
+FIRST = 4.0
+"""Seconds of age up to which a read counts as the first."""
 TICK = 0.005
 """Seconds between two looks at the loop's own lag."""
 
@@ -41,8 +43,9 @@ class Evenly(Pace):
     """Spreads reads evenly over time, whatever the jobs are like."""
 
     def pause(self, sighting: Sighting) -> float:
-        """Return a pause of `longest` seconds on average."""
-        return 2 * self.longest * sighting.chance
+        """Return `longest` seconds, and any part of them for the first read."""
+        is_first = sighting.age < FIRST
+        return self.longest * (sighting.chance if is_first else 1.0)
 
 
 def open_kit(base: str, jobs: int, *, together: bool) -> PersonaKit:
@@ -137,7 +140,7 @@ async def run(
     kit = open_kit(base, count, together=together)
     jobs = await make_jobs(kit, count)
     wait = asyncio.ensure_future(await_all(kit, jobs))
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3.0)
     before, began = await count_reads(base), time.process_time()
     await asyncio.sleep(seconds)
     spent = time.process_time() - began
@@ -207,8 +210,8 @@ def measure(report: Report, base: str) -> None:
                 {"jobs": count, "awaited by": how, "bytes": waiting, "handle": handle}
             )
     report.table("Bytes per job, beside its handle", weights)
-    rounds = 1 if report.small else 3
-    seconds = 1.0 if report.small else 5.0
+    rounds = 1 if report.small else 2
+    seconds = 1.0 if report.small else 3.0
     runs: list[dict[str, Any]] = []
     for count in sizes:
         for together in (False, True):
