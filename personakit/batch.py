@@ -7,8 +7,6 @@ knows under it is not submitted again: a batch that was interrupted anywhere goe
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import itertools
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -23,13 +21,11 @@ import attrs
 
 from personakit.archive import dump
 from personakit.completion import as_completed
-from personakit.errors import OutcomeUnknown, PersonaKitError, refuse
+from personakit.errors import PersonaKitError, refuse
 from personakit.job import Job
-from personakit.journal import Entry, Mark
+from personakit.keyed import Keyed
 from personakit.receipt import Receipt
-from personakit.recovery import Recovery
 from personakit.requests import JobRequest
-from personakit.submits import submit
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,7 +56,7 @@ class Outcome(Generic[T]):
     receipt: Receipt | None = None
 
 
-class Batches(Recovery):
+class Batches(Keyed):
     """What `PersonaKit` offers for many requests, and for many jobs."""
 
     async def as_completed(
@@ -166,45 +162,11 @@ class Batches(Recovery):
         self, number: int, request: JobRequest[Any], name: str | None, deadline: float
     ) -> Job[Any]:
         """Submit a request, or take up what an earlier run has submitted."""
-        engine = await self._here()
-        key: str | None = None
-        if name is not None:
-            key, entry = await self._find(number, request, name)
-            if entry is not None and entry.mark is not Mark.INTENT:
-                return await self._go_on(entry)
-        receipt, snapshot = await submit(engine, request, deadline=deadline, key=key)
-        stands = Entry(receipt, Mark.ACCEPTED, request, snapshot.result)
-        return self._take_up(stands, snapshot)
-
-    async def _find(
-        self, number: int, request: JobRequest[Any], name: str
-    ) -> tuple[str, Entry | None]:
-        """Return the key of a request in this run, and what the journal has of it.
-
-        What was refused or given up in an earlier run gets a new key, and so another
-        chance.
-        """
-        journal = (await self._here()).journal
+        if name is None:
+            return await self._submit(request, deadline)
         text = dump(request) or repr(request)
-        attempts = itertools.count()
-        while True:
-            words = (name, self.provider, str(number), text, str(next(attempts)))
-            key = hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
-            entry = await journal.find(key)
-            if entry is None or not _is_void(entry):
-                return key, entry
-
-    async def _go_on(self, entry: Entry) -> Job[Any]:
-        if entry.receipt.job_id is not None or entry.result is not None:
-            return self._take_up(entry)
-        job = await self.reconcile(entry.receipt)
-        if job is not None:
-            return job
-        raise OutcomeUnknown(
-            "An earlier run submitted this, and its answer is lost.",
-            receipt=entry.receipt,
-            provider=self.provider,
-        )
+        key = "\0".join((name, str(number), text))
+        return await self._submit_once(request, key, deadline=deadline)
 
 
 def _begin(
@@ -230,12 +192,6 @@ def _check(number: int, request: object) -> None:
             "must be a request, for example a MusicRequest",
             "Change it",
         )
-
-
-def _is_void(entry: Entry) -> bool:
-    """Tell whether a submit has ended without any job."""
-    has_job = entry.receipt.job_id is not None or entry.result is not None
-    return entry.mark is Mark.CLOSED and not has_job
 
 
 async def _number(

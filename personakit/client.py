@@ -34,7 +34,6 @@ from personakit.receipt import Ability, Receipt
 from personakit.registry import Registry
 from personakit.requests import JobRequest
 from personakit.settings import find_base_url, find_key
-from personakit.submits import submit
 from personakit.transport import Transport, check_base_url, is_loopback
 from personakit.workflows import (
     Engine,
@@ -256,21 +255,34 @@ class PersonaKit(Operations, Readings, Batches):
         return await job.result_by(deadline)
 
     async def submit(
-        self, request: JobRequest[T], *, timeout: float | None = None
+        self,
+        request: JobRequest[T],
+        *,
+        key: str | None = None,
+        timeout: float | None = None,
     ) -> Job[T]:
         """Start a job with exactly one paid request, and do not wait for it.
 
         Args:
             request: Any of `PersonaRequest`, `MusicRequest` and their like.
+            key: Any text that stands for this wish and no other, an order number say.
+                Submitted again under it, in this process or in any that shares the
+                journal, the first job is taken up and nothing is paid. What was
+                refused gets another chance. None submits in any case.
             timeout: Seconds up to which "too many requests" and unreachable services
                 are answered by another attempt; None for the client's own.
 
         Raises:
-            InvalidRequest: a rule is broken; nothing was sent.
-            OutcomeUnknown: the answer to the paid request is lost.
+            InvalidRequest: a rule is broken, or the key stands for another request;
+                nothing was sent.
+            OutcomeUnknown: the answer to the paid request is lost, now or when it was
+                first submitted under the key.
             PersonaKitError: the service refused, or was never reached.
         """
-        return await self._submit(request, self.deadline_in(timeout))
+        deadline = self.deadline_in(timeout)
+        if key is None:
+            return await self._submit(request, deadline)
+        return await self._submit_once(request, key, deadline=deadline)
 
     @overload
     def attach(self, found_by: str | Receipt) -> Job[Result]: ...
@@ -341,11 +353,6 @@ class PersonaKit(Operations, Readings, Batches):
             loopback=is_loopback(self._base_url),
             progress=progress,
         )
-
-    async def _submit(self, request: JobRequest[T], deadline: float) -> Job[T]:
-        engine = await self._here()
-        receipt, snapshot = await submit(engine, request, deadline=deadline)
-        return self._job(receipt, snapshot, request)
 
     def _attach(self, receipt: Receipt) -> Job[Result]:
         if receipt.provider != self._provider.name:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,10 @@ from personakit.wire import Call
 from personakit.workflows import Engine, check_ability
 
 _log = logging.getLogger("personakit")
+
+
+class Contended(Exception):
+    """Another process sends what has the same key; nothing was sent here."""
 
 
 async def submit(
@@ -55,12 +60,13 @@ async def submit(
         InvalidRequest: a rule is broken; nothing was sent.
         JournalError: the intent cannot be written; nothing was sent.
         OutcomeUnknown: the answer to the paid request is lost.
+        Contended: another process sends under the same key, or has done so.
         PersonaKitError: the service refused, or was never reached.
     """
     check_ability(engine.provider, request.ability)
     receipt = Receipt(engine.provider.name, request.ability)
     receipt = receipt if key is None else attrs.evolve(receipt, key=key)
-    submission = _Submission(engine, request, receipt)
+    submission = _Submission(engine, request, receipt, uuid.uuid4().hex)
     await engine.own(submission.begin(), receipt, math.inf)
     try:
         snapshot = await repeat(submission.attempt, deadline=deadline)
@@ -92,7 +98,7 @@ async def replay(engine: Engine, entry: Entry, *, deadline: float) -> Entry | No
     age = (datetime.now(UTC) - entry.receipt.at).total_seconds()
     if rule is None or request is None or not 0 <= age < rule.life:
         return None
-    submission = _Submission(engine, request, entry.receipt, is_lost=True)
+    submission = _Submission(engine, request, entry.receipt, entry.sender, is_lost=True)
     forgotten = asyncio.get_running_loop().time() + rule.life - age
     await repeat(submission.attempt, deadline=min(deadline, forgotten))
     return await engine.journal.find(entry.receipt.key)
@@ -104,6 +110,7 @@ class _Submission:
 
     Attributes:
         receipt: Its trace.
+        sender: By which the journal tells it from others with the same key.
         is_lost: True once the answer to one was lost: whatever a further attempt with
             the same key is told, the first may have been paid.
         is_sending: True from before a paid request until it was surely refused.
@@ -115,6 +122,7 @@ class _Submission:
     engine: Engine
     request: JobRequest[Any]
     receipt: Receipt
+    sender: str | None
     is_lost: bool = False
     is_sending: bool = attrs.field(default=False, init=False)
     call: Call[Snapshot[Result]] = attrs.field(init=False)
@@ -142,6 +150,9 @@ class _Submission:
         self.is_sending = True
         return await self.engine.own(self._send(), self.receipt, within)
 
+    def _entry(self, mark: Mark) -> Entry:
+        return Entry(self.receipt, mark, sender=self.sender)
+
     async def give_up(self) -> None:
         """Write down that nothing more will be sent."""
         await self._note(Mark.CLOSED)
@@ -151,7 +162,9 @@ class _Submission:
         engine = self.engine
         try:
             with engine.starts:
-                await engine.journal.record(Entry(self.receipt, Mark.SENDING))
+                stands = await engine.journal.record(self._entry(Mark.SENDING))
+                if stands.sender != self.sender:
+                    raise Contended
                 snapshot = await attempt_call(engine.transport, self.call, math.inf)
         except PersonaKitError as error:
             return await self._explain(error)
@@ -195,7 +208,7 @@ class _Submission:
     async def _note(self, mark: Mark) -> Entry | None:
         """Write a mark down where possible; what is to be raised matters more."""
         try:
-            return await self.engine.journal.record(Entry(self.receipt, mark))
+            return await self.engine.journal.record(self._entry(mark))
         except JournalError as error:
             _log.error("%s is not written down as %s: %s", self.receipt, mark, error)
             return None

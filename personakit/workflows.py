@@ -65,8 +65,8 @@ class Engine:
         address: Where the service shall report on a submit, None for nowhere.
         readers: Of the jobs, by what they make and the model that makes it.
         together: Whether the service tells of many jobs at once.
-        sendings: Paid requests under way. They belong to the client: a caller who is
-            cancelled stops waiting, but does not tear the request.
+        sendings: Paid requests under way, with their keys. They belong to the client: a
+            caller who is cancelled stops waiting, but does not tear the request.
     """
 
     provider: Provider
@@ -81,8 +81,8 @@ class Engine:
         factory=dict[tuple[Ability, "str | None"], JobReader], init=False
     )
     together: Together = attrs.field(factory=Together, init=False)
-    sendings: set[asyncio.Task[Any]] = attrs.field(
-        factory=set[asyncio.Task[Any]], init=False
+    sendings: dict[asyncio.Task[Any], str] = attrs.field(
+        factory=dict[asyncio.Task[Any], str], init=False
     )
 
     async def own(
@@ -100,8 +100,8 @@ class Engine:
                 answer came.
         """
         task = asyncio.get_running_loop().create_task(sending)
-        self.sendings.add(task)
-        task.add_done_callback(self.sendings.discard)
+        self.sendings[task] = receipt.key
+        task.add_done_callback(self.sendings.pop)
         try:
             async with asyncio.timeout(None if within == math.inf else within):
                 return await asyncio.shield(task)
@@ -113,6 +113,10 @@ class Engine:
             if task.cancelled() and not _is_cancelled():
                 raise _lose("The client was closed", receipt) from None
             raise
+
+    def is_sending(self, key: str) -> bool:
+        """Tell whether a paid request with that key is under way."""
+        return key in self.sendings.values()
 
     async def aclose(self) -> None:
         """Let paid requests under way finish for a moment, then close everything."""

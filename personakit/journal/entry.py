@@ -47,12 +47,17 @@ class Entry:
         mark: How far the submit has come.
         request: What was asked for, None where that is not known or too large.
         result: What the service answered at once; None for a job, which can be read.
+        sender: Who sends it, a word of its own for each submit; None before one does.
+        is_held: True while another process that is alive works on it, as far as the
+            journal can tell. It is never written.
     """
 
     receipt: Receipt
     mark: Mark
     request: JobRequest[Any] | None = None
     result: Result | None = None
+    sender: str | None = attrs.field(default=None, eq=False)
+    is_held: bool = attrs.field(default=False, eq=False)
 
     @property
     def snapshot(self) -> Snapshot[Result] | None:
@@ -68,18 +73,30 @@ def merge(before: Entry | None, now: Entry) -> Entry:
 
     A job id, once known, is never lost, and an end is an end. What was closed without
     one (given up, say) is opened again by a job id that comes late, since that job is
-    paid for.
+    paid for. What somebody sends is theirs: nobody else takes it back.
     """
     if before is None:
         return now
     is_late = before.receipt.job_id is None and now.mark is Mark.ACCEPTED
     may_move = now.mark in _NEXT[before.mark] or (before.result is None and is_late)
+    if before.mark is Mark.SENDING and now.mark is not Mark.ACCEPTED:
+        may_move = may_move and now.sender == before.sender
     return Entry(
         before.receipt.with_job(before.receipt.job_id or now.receipt.job_id),
         now.mark if may_move else before.mark,
         before.request or now.request,
         before.result or now.result,
+        now.sender if may_move and now.mark is Mark.SENDING else before.sender,
     )
+
+
+def select(
+    entries: tuple[Entry, ...], keys: Collection[str] | None, limit: int | None
+) -> tuple[Entry, ...]:
+    """Return the entries of those keys, at most so many; None for all."""
+    if keys is not None:
+        entries = tuple(entry for entry in entries if entry.receipt.key in keys)
+    return entries[:limit]
 
 
 Duration: TypeAlias = tuple[str, float]
@@ -106,6 +123,25 @@ class Journal(Protocol):
 
     async def unfinished(self, provider: str) -> tuple[Entry, ...]:
         """Return every entry of a service that is not closed, oldest first."""
+        ...
+
+    async def claim(
+        self,
+        provider: str,
+        *,
+        keys: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Take over what is not closed, and return it, oldest first.
+
+        Where processes share a journal that can tell, nothing is returned on which
+        another one works that is alive; what is, counts as ours from now on.
+
+        Args:
+            provider: Name of the service.
+            keys: Of the receipts, None for all.
+            limit: At most so many, None for all.
+        """
         ...
 
     async def known_jobs(

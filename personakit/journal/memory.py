@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import attrs
 
-from personakit.journal.entry import Duration, Entry, Mark, merge
+from personakit.journal.entry import Duration, Entry, Mark, merge, select
 from personakit.models import Persona
 
 KEPT = 10_000
@@ -44,6 +44,17 @@ class MemoryJournal:
         """Return what is open, oldest first."""
         entries = self._open.values()
         return tuple(e for e in entries if e.receipt.provider == provider)
+
+    async def claim(
+        self,
+        provider: str,
+        *,
+        keys: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Return what is open: nobody else can work on it."""
+        entries = await self.unfinished(provider)
+        return select(entries, keys, limit)
 
     async def known_jobs(
         self, provider: str, job_ids: Collection[str]

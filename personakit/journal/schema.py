@@ -39,5 +39,8 @@ MIGRATIONS = (
         length REAL NOT NULL
     );
     """,
+    """
+    ALTER TABLE submits ADD COLUMN sender TEXT;
+    """,
 )
 """How a file of each version becomes one of the next."""

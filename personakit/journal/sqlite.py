@@ -24,7 +24,7 @@ import attrs
 
 from personakit.archive import dump, load_request, load_result
 from personakit.errors import JournalError
-from personakit.journal.entry import Duration, Entry, Mark, merge
+from personakit.journal.entry import Duration, Entry, Mark, merge, select
 from personakit.journal.schema import MIGRATIONS
 from personakit.models import Persona, TrackRef
 from personakit.receipt import Ability, Receipt
@@ -41,18 +41,19 @@ DURATIONS = 5000
 _APPLICATION = 0x50_4B_4A_31  # "PKJ1", in the file's header
 _WRITE = """
     INSERT INTO submits
-        (key, provider, kind, at, job_id, mark, request, result, changed)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        (key, provider, kind, at, job_id, mark, request, result, sender, changed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET
         job_id = excluded.job_id, mark = excluded.mark, request = excluded.request,
-        result = excluded.result, changed = excluded.changed
+        result = excluded.result, sender = excluded.sender,
+        changed = excluded.changed
 """
 _FIND = """
-    SELECT key, provider, kind, at, job_id, mark, request, result
+    SELECT key, provider, kind, at, job_id, mark, request, result, sender
     FROM submits WHERE key = ?
 """
 _UNFINISHED = """
-    SELECT key, provider, kind, at, job_id, mark, request, result
+    SELECT key, provider, kind, at, job_id, mark, request, result, sender
     FROM submits WHERE provider = ? AND mark <> 'closed' ORDER BY number
 """
 _IS_KNOWN = "SELECT 1 FROM submits WHERE provider = ? AND job_id = ?"
@@ -127,6 +128,16 @@ class SqliteJournal:
         """Return what is not closed, oldest first."""
         rows = await self._do(lambda c: c.execute(_UNFINISHED, (provider,)).fetchall())
         return tuple(map(_to_entry, rows))
+
+    async def claim(
+        self,
+        provider: str,
+        *,
+        keys: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Return what is not closed; who else works on it is not known here."""
+        return select(await self.unfinished(provider), keys, limit)
 
     async def known_jobs(
         self, provider: str, job_ids: Collection[str]
@@ -335,6 +346,7 @@ def _write(connection: sqlite3.Connection, entry: Entry) -> Entry:
         now.mark,
         dump(now.request),
         dump(now.result),
+        now.sender,
         int(time.time()),
     )
     connection.execute(_WRITE, row)
@@ -347,7 +359,7 @@ def _find(connection: sqlite3.Connection, key: str) -> Entry | None:
 
 
 def _to_entry(row: tuple[Any, ...]) -> Entry:
-    key, provider, kind, at, job_id, mark, request, result = row
+    key, provider, kind, at, job_id, mark, request, result, sender = row
     moment = datetime.fromtimestamp(cast("int", at), UTC)
     ability = Ability(kind)
     return Entry(
@@ -355,6 +367,7 @@ def _to_entry(row: tuple[Any, ...]) -> Entry:
         Mark(mark),
         load_request(ability, request),
         load_result(ability, result),
+        sender,
     )
 
 

@@ -112,6 +112,43 @@ async def test_closed_entries_are_found_by_key_alone(journal: Journal):
     assert await journal.known_jobs("sunoapi", ["j"]) == frozenset()
 
 
+async def test_who_sends_is_kept(journal: Journal):
+    """Of two that send under one key, both are told who is the one."""
+    receipt = make()
+    await journal.record(Entry(receipt, Mark.INTENT))
+    stands = await asyncio.gather(
+        *(journal.record(Entry(receipt, Mark.SENDING, sender=name)) for name in "ab")
+    )
+    found = await journal.find(receipt.key)
+
+    assert [entry.sender for entry in stands] == ["a", "a"]
+    assert found is not None
+    assert found.sender == "a"
+
+
+async def test_claims(journal: Journal):
+    """What is open is claimed, all of it, the oldest, or what is named."""
+    receipts = [make(job_id=str(number)) for number in range(3)]
+    closed = make(job_id="closed")
+    for receipt in (*receipts, closed):
+        await journal.record(Entry(receipt, Mark.ACCEPTED))
+    await journal.record(Entry(closed, Mark.CLOSED))
+    last = receipts[2].key
+    claims = [
+        await journal.claim("evolink"),
+        await journal.claim("evolink", limit=2),
+        await journal.claim("evolink", keys=[last, closed.key]),
+        await journal.claim("sunoapi"),
+    ]
+
+    assert [[e.receipt.job_id for e in entries] for entries in claims] == [
+        ["0", "1", "2"],
+        ["0", "1"],
+        ["2"],
+        [],
+    ]
+
+
 async def test_a_job_is_never_lost_again(journal: Journal):
     """Whatever is written after a job id is known, it stays known."""
     receipt = make()

@@ -89,7 +89,7 @@ async def test_owned_request_outlives_its_caller(poor_engine):
     await asyncio.sleep(10)
 
     assert done == [1]
-    assert poor_engine.sendings == set()
+    assert poor_engine.sendings == {}
 
 
 async def test_deadline_leaves_a_paid_request_alone(poor_engine):

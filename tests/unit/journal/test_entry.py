@@ -62,3 +62,18 @@ def test_what_is_known_stays_known():
 def test_snapshot_of_a_job_is_read_from_the_service():
     """Only what was answered at once has its end in the journal."""
     assert Entry(NAMED, Mark.ACCEPTED).snapshot is None
+
+
+@pytest.mark.parametrize("now", [Mark.INTENT, Mark.UNKNOWN, Mark.CLOSED])
+def test_who_sends_is_not_disturbed(now):
+    """Of two that have the same key the first one sends, and alone takes it back."""
+    before = Entry(RECEIPT, Mark.SENDING, sender="a")
+    rival = merge(before, Entry(RECEIPT, Mark.SENDING, sender="b"))
+    stays = merge(before, Entry(RECEIPT, now, sender="b"))
+    moved = merge(before, Entry(RECEIPT, now, sender="a"))
+    named = merge(before, Entry(NAMED, Mark.ACCEPTED, sender="b"))
+
+    assert (rival.mark, rival.sender) == (Mark.SENDING, "a")
+    assert (stays.mark, stays.sender) == (Mark.SENDING, "a")
+    assert moved.mark is now
+    assert named.mark is Mark.ACCEPTED

@@ -21,4 +21,5 @@ def test_each_version_adds_its_tables():
         {"submits"},
         {"submits", "personas"},
         {"submits", "personas", "durations"},
+        {"submits", "personas", "durations"},  # a column more
     ]

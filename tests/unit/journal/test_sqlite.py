@@ -89,7 +89,7 @@ async def test_settings_are_durable(journal):
         ]
     )
 
-    assert pragmas == [2, "wal", 3]
+    assert pragmas == [2, "wal", 4]
 
 
 async def test_writers_share_transactions(journal, monkeypatch):
@@ -358,12 +358,21 @@ async def test_only_the_latest_durations_are_kept(journal, monkeypatch):
     assert await journal.durations() == (("k", 2.0), ("k", 3.0), ("k", 4.0))
 
 
-async def test_older_file(journal, path, monkeypatch):
+async def test_older_file(journal, path):
     """The file of an older version is brought up to date, with all that is in it."""
     receipt = make("j")
-    with monkeypatch.context() as old:
-        old.setattr(sqlite, "MIGRATIONS", sqlite.MIGRATIONS[:1])
-        await fill(path, receipt)
+    older = sqlite3.connect(path)
+    older.executescript(sqlite.MIGRATIONS[0])
+    row = (receipt.key, receipt.kind, int(receipt.at.timestamp()), receipt.job_id)
+    older.execute(
+        "INSERT INTO submits (key, provider, kind, at, job_id, mark, changed)"
+        " VALUES (?, 'evolink', ?, ?, ?, 'accepted', 0)",
+        row,
+    )
+    older.execute(f"PRAGMA application_id = {sqlite._APPLICATION}")
+    older.execute("PRAGMA user_version = 1")
+    older.commit()
+    older.close()
     await journal.remember(Persona("p", "evolink"))
 
     assert await journal.find(receipt.key) == Entry(receipt, Mark.ACCEPTED)
