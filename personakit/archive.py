@@ -82,7 +82,8 @@ def dump(value: JobRequest[Any] | Result | None) -> str | None:
     """
     if value is None or isinstance(getattr(value, "audio", None), AudioFile):
         return None
-    return json.dumps(_converter.unstructure(value), ensure_ascii=False)
+    # In ASCII, so that no store stumbles over what is no whole character.
+    return json.dumps(_converter.unstructure(value))
 
 
 def load_request(kind: Ability, text: str | None) -> JobRequest[Any] | None:

@@ -97,7 +97,7 @@ class Callbacks:
     service_secret: str | None = attrs.field(repr=False)
     provider: Provider = attrs.field(repr=False)
     _here: Callable[[], Awaitable[Engine]] = attrs.field(repr=False)
-    _wake: Callable[[str], None] = attrs.field(repr=False)
+    _wake: Callable[[str], Awaitable[None]] = attrs.field(repr=False)
 
     def address(self, receipt: Receipt) -> str:
         """Return the address at which the service shall report on a submit."""
@@ -190,7 +190,7 @@ class Callbacks:
             known = await self._bind(engine, reported)
         if known is None or known != reported.job_id:
             raise _Refused(HTTPStatus.CONFLICT)
-        self._wake(known)
+        await self._wake(known)
 
     async def _find_job(self, engine: Engine, key: str) -> str | None:
         entry = await engine.journal.find(key)
@@ -252,7 +252,7 @@ def make_callbacks(
     secret: str | Sequence[str],
     service_secret: str | None,
     here: Callable[[], Awaitable[Engine]],
-    wake: Callable[[str], None],
+    wake: Callable[[str], Awaitable[None]],
 ) -> Callbacks:
     """Check what a caller said, and make the receiving end; see `PersonaKit.callbacks`.
 

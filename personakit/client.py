@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -20,7 +21,6 @@ from personakit.errors import refuse
 from personakit.history import History
 from personakit.job import Job
 from personakit.journal import Entry, Journal, open_journal
-from personakit.lanes import Lane
 from personakit.limits import Limits
 from personakit.models import Listed, Result, Snapshot, Track
 from personakit.operations import Operations
@@ -33,7 +33,8 @@ from personakit.readings import Readings
 from personakit.receipt import Ability, Receipt
 from personakit.registry import Registry
 from personakit.requests import JobRequest
-from personakit.settings import find_base_url, find_key
+from personakit.settings import find_base_url, find_key, name_account
+from personakit.sharedlane import Shared, open_lane
 from personakit.transport import Transport, check_base_url, is_loopback
 from personakit.workflows import (
     Engine,
@@ -75,8 +76,9 @@ class PersonaKit(Operations, Readings, Batches):
             after they were sent, which makes their outcome unknown more often.
         journal: The path of an SQLite file in which every submit is written down before
             it is sent, so that nothing is lost or paid twice should the program die;
-            or a `personakit.journal.Journal`. None keeps it in memory. One file serves
-            several processes, and one account of each service.
+            or the ``postgresql://`` URL of a database, by which processes and machines
+            share jobs and the account's limits; or a `personakit.journal.Journal`. None
+            keeps it in memory. One file serves one account of each service.
         timeout: Seconds that a call may take from submit to result, ``math.inf`` for
             no limit.
         pace: How often to look at a job: ``"eager"``, ``"balanced"`` (the usual),
@@ -116,11 +118,16 @@ class PersonaKit(Operations, Readings, Batches):
         self._limits = limits or self._provider.limits
         self._callbacks: Callbacks | None = None
         self._journal = open_journal(journal)
+        self._shared = self._journal if isinstance(self._journal, Shared) else None
+        if self._shared is not None:
+            self._shared.listen(self._wake)
         self._engines = PerLoop(self._open_engine, self._close_engine)
 
     def _open_engine(self) -> Engine:
         limits = self._limits
-        reads = Lane(limits.total or limits.reads)
+        account = name_account(self._provider, self._base_url, self._key)
+        lane = partial(open_lane, account=account, shared=self._shared)
+        reads = lane("reads", limits.total or limits.reads)
         return Engine(
             provider=self._provider,
             transport=Transport(
@@ -128,7 +135,7 @@ class PersonaKit(Operations, Readings, Batches):
             ),
             poller=Poller(self._pace, self._history, reads),
             journal=self._journal,
-            starts=reads if limits.total else Lane(limits.starts),
+            starts=reads if limits.total else lane("starts", limits.starts),
             reads=reads,
             address=self._find_address,
             history=self._history,
@@ -173,9 +180,15 @@ class PersonaKit(Operations, Readings, Batches):
             secret=secret,
             service_secret=service_secret,
             here=self._here,
-            wake=self._wake,
+            wake=self._announce,
         )
         return self._callbacks
+
+    async def _announce(self, job_id: str) -> None:
+        """Look at a job soon, in every process that awaits it."""
+        self._wake(job_id)
+        if self._shared is not None:
+            await self._shared.announce(job_id)
 
     def _wake(self, job_id: str) -> None:
         for loop, engine in self._engines.items():
@@ -253,36 +266,6 @@ class PersonaKit(Operations, Readings, Batches):
         """Submit a request and wait for its result until `deadline`, a loop time."""
         job = await self._submit(request, deadline)
         return await job.result_by(deadline)
-
-    async def submit(
-        self,
-        request: JobRequest[T],
-        *,
-        key: str | None = None,
-        timeout: float | None = None,
-    ) -> Job[T]:
-        """Start a job with exactly one paid request, and do not wait for it.
-
-        Args:
-            request: Any of `PersonaRequest`, `MusicRequest` and their like.
-            key: Any text that stands for this wish and no other, an order number say.
-                Submitted again under it, in this process or in any that shares the
-                journal, the first job is taken up and nothing is paid. What was
-                refused gets another chance. None submits in any case.
-            timeout: Seconds up to which "too many requests" and unreachable services
-                are answered by another attempt; None for the client's own.
-
-        Raises:
-            InvalidRequest: a rule is broken, or the key stands for another request;
-                nothing was sent.
-            OutcomeUnknown: the answer to the paid request is lost, now or when it was
-                first submitted under the key.
-            PersonaKitError: the service refused, or was never reached.
-        """
-        deadline = self.deadline_in(timeout)
-        if key is None:
-            return await self._submit(request, deadline)
-        return await self._submit_once(request, key, deadline=deadline)
 
     @overload
     def attach(self, found_by: str | Receipt) -> Job[Result]: ...

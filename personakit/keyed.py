@@ -43,6 +43,36 @@ class Keyed(Recovery):
     ) -> Job[Any]:
         """Make the handle of a job."""
 
+    async def submit(
+        self,
+        request: JobRequest[T],
+        *,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> Job[T]:
+        """Start a job with exactly one paid request, and do not wait for it.
+
+        Args:
+            request: Any of `PersonaRequest`, `MusicRequest` and their like.
+            key: Any text that stands for this wish and no other, an order number say.
+                Submitted again under it, in this process or in any that shares the
+                journal, the first job is taken up and nothing is paid. What was
+                refused gets another chance. None submits in any case.
+            timeout: Seconds up to which "too many requests" and unreachable services
+                are answered by another attempt; None for the client's own.
+
+        Raises:
+            InvalidRequest: a rule is broken, or the key stands for another request;
+                nothing was sent.
+            OutcomeUnknown: the answer to the paid request is lost, now or when it was
+                first submitted under the key.
+            PersonaKitError: the service refused, or was never reached.
+        """
+        deadline = self.deadline_in(timeout)
+        if key is None:
+            return await self._submit(request, deadline)
+        return await self._submit_once(request, key, deadline=deadline)
+
     async def _submit_once(
         self, request: JobRequest[T], key: str, *, deadline: float
     ) -> Job[T]:

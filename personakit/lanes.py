@@ -1,49 +1,57 @@
-"""Lanes: requests pass as an account's limit allows, in the order in which they came.
-
-A service counts requests when they arrive, which nobody here can see. So a request
-holds its place from before it is sent until a whole period after its answer: then the
-service has counted no more than that in any period of its own.
-
-Where a service publishes no figure, only the number under way is bounded until it
-refuses one. From then on as many are sent in a period as it served in the last, and
-slowly more.
-"""
+"""Requests pass as an account's limit allows, in the order in which they came."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from types import TracebackType
+from typing import Self
 
 from personakit.errors import PersonaKitError, RateLimited
 from personakit.limits import Limit
+from personakit.windows import Window
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds for which nothing is asked after a refusal, doubled by each further one."""
 IN_FLIGHT = 64
 """Requests under way at the same time, at most."""
-_SLACK = 0.001  # seconds; a period that seems over may not be by another clock
 
 
-class Lane:
-    """Lets requests pass as the limit allows, in the order in which they came.
+class Lane(ABC):
+    """Lets requests pass in the order in which they came.
 
-    Args:
-        limit: Where none is known, it is found out by what the service refuses.
+    Attributes:
+        held: Places that are taken, for requests under way.
     """
 
-    def __init__(self, limit: Limit) -> None:
-        self._told = limit
-        self._count = limit.count
+    def __init__(self) -> None:
+        self.held: int = 0
         self._loop = asyncio.get_running_loop()
-        self._held = 0
-        self._ended: deque[float] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._closed_until = -math.inf
-        self._refusals = 0
-        self._changed_at = -math.inf
-        self._timer: asyncio.TimerHandle | None = None
+
+    @abstractmethod
+    def try_enter(self) -> bool:
+        """Take a place if there is one just now and nobody waits for it."""
+
+    @abstractmethod
+    def refuse(self, retry_after: float | None) -> None:
+        """Heed that the service refused a request because of its limit.
+
+        Args:
+            retry_after: Seconds that it asked to wait, None when it did not.
+        """
+
+    @abstractmethod
+    def leave(self, *, is_refused: bool = False) -> None:
+        """Give a place back: the request was answered, or never will be.
+
+        Args:
+            is_refused: True where the service refused it because of its limit.
+        """
+
+    @abstractmethod
+    def _serve(self) -> None:
+        """Let in whoever may pass, now or later: something has changed."""
 
     async def enter(self, within: float = math.inf) -> None:
         """Wait for a place, which `leave` must give back.
@@ -57,18 +65,11 @@ class Lane:
         if not self.try_enter():
             await self._wait(within)
 
-    def try_enter(self) -> bool:
-        """Take a place if there is one just now and nobody waits for it."""
-        if self._waiting or self._pause() > 0:
-            return False
-        self._held += 1
-        return True
-
     def ask(self) -> asyncio.Future[None]:
         """Wait in line; the place is held when the future is done without an error."""
         turn = self._loop.create_future()
         self._waiting.append(turn)
-        self._arm()
+        self._serve()
         return turn
 
     async def _wait(self, within: float) -> None:
@@ -78,8 +79,8 @@ class Lane:
                 await turn
         except (TimeoutError, asyncio.CancelledError) as error:
             if turn.done() and not (turn.cancelled() or turn.exception()):
-                self._held -= 1  # it came in the very same moment
-            self._arm()
+                self.leave(is_refused=True)  # it came in the very same moment
+            self._serve()
             if isinstance(error, TimeoutError):
                 raise RateLimited(
                     "The account's limit leaves no room before the deadline.",
@@ -87,20 +88,21 @@ class Lane:
                 ) from None
             raise
 
-    def leave(self, *, is_refused: bool = False) -> None:
-        """Give a place back: the request was answered, or never will be.
+    def _first(self) -> asyncio.Future[None] | None:
+        """Return who is next; whoever waited and has left is passed over."""
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft()
+        return self._waiting[0] if self._waiting else None
 
-        Args:
-            is_refused: True where the service refused it because of its limit.
-        """
-        self._held -= 1
-        if not is_refused:
-            self._ended.append(self._loop.time())
-            self._grow()
-        self._arm()
+    def _let_in(self, turn: asyncio.Future[None]) -> None:
+        """Give a place to who is next."""
+        self._waiting.popleft()
+        turn.set_result(None)
+        self.held += 1
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         """Hold, for the block, the place that `enter` gave."""
+        return self
 
     def __exit__(
         self,
@@ -115,77 +117,65 @@ class Lane:
         else:
             self.leave()
 
-    def refuse(self, retry_after: float | None) -> None:
-        """Heed that the service refused a request because of its limit.
-
-        Args:
-            retry_after: Seconds that it asked to wait, None when it did not.
-        """
-        now = self._loop.time()
-        if now >= self._closed_until:  # not one of several refused together
-            self._refusals += 1
-            if self._told.count == math.inf:
-                self._count = max(1.0, self._count_recent(now))
-            self._changed_at = now
-        pause = FIRST_PAUSE * 2.0 ** min(self._refusals - 1, 9)
-        pause = retry_after or min(pause, LONGEST_PAUSE)
-        self._closed_until = max(self._closed_until, now + pause)
-        self._arm()
-
-    def _grow(self) -> None:
-        """After a period without a refusal, allow one more."""
-        now = self._loop.time()
-        if now < max(self._closed_until, self._changed_at + self._told.period):
-            return
-        self._refusals = 0
-        if self._told.count == math.inf and self._count < math.inf:
-            self._count += 1.0
-            self._changed_at = now
-
-    def _count_recent(self, now: float) -> int:
-        """Return how many were served in the last period, forgetting older ones."""
-        earliest = now - self._told.period - _SLACK
-        while self._ended and self._ended[0] <= earliest:
-            self._ended.popleft()
-        return len(self._ended)
-
-    def _pause(self) -> float:
-        """Return the seconds until there is a place, infinite until one is left."""
-        now = self._loop.time()
-        if now < self._closed_until:
-            return self._closed_until - now
-        free = self._count - self._held - self._count_recent(now)
-        if free >= 1 and self._held < IN_FLIGHT:
-            return 0.0
-        if free >= 1 or not self._ended:
-            return math.inf  # until one leaves
-        return max(self._ended[0] + self._told.period + _SLACK - now, _SLACK)
-
-    def _arm(self) -> None:
-        """Let in whoever may pass, and come back when the next one may."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._waiting:
-            if self._waiting[0].done():  # who waited there has left
-                self._waiting.popleft()
-                continue
-            if (pause := self._pause()) > 0:
-                self._come_back(pause)
-                return
-            self._waiting.popleft().set_result(None)
-            self._held += 1
-
-    def _come_back(self, pause: float) -> None:
-        if pause < math.inf:
-            self._timer = self._loop.call_later(pause, self._arm)
-
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop; whoever still waits is told that the client is closed."""
-        if self._timer is not None:
-            self._timer.cancel()
         for turn in self._waiting:
             if not turn.done():
                 turn.set_exception(
                     PersonaKitError("The client was closed before this was sent.")
                 )
+
+
+class OwnLane(Lane):
+    """For an account that only this process uses.
+
+    Args:
+        limit: Where none is known, it is found out by what the service refuses.
+    """
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__()
+        self._window = Window(limit, limit.count)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def try_enter(self) -> bool:
+        """Take a place if there is one just now and nobody waits for it."""
+        if self._waiting or self._find_pause() > 0:
+            return False
+        self.held += 1
+        return True
+
+    def leave(self, *, is_refused: bool = False) -> None:
+        """Give a place back."""
+        self.held -= 1
+        if not is_refused:
+            self._window.leave(self._loop.time())
+        self._serve()
+
+    def refuse(self, retry_after: float | None) -> None:
+        """Heed a refusal."""
+        self._window.refuse(self._loop.time(), retry_after)
+        self._serve()
+
+    def _find_pause(self) -> float:
+        """Return the seconds until there is a place, infinite until one is left."""
+        pause = self._window.find_pause(self._loop.time(), self.held)
+        return math.inf if pause == 0 and self.held >= IN_FLIGHT else pause
+
+    def _serve(self) -> None:
+        """Let in whoever may pass, and come back when the next one may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while (turn := self._first()) is not None:
+            if (pause := self._find_pause()) > 0:
+                if pause < math.inf:
+                    self._timer = self._loop.call_later(pause, self._serve)
+                return
+            self._let_in(turn)
+
+    async def aclose(self) -> None:
+        """Stop; whoever still waits is told that the client is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await super().aclose()

@@ -21,7 +21,7 @@ import attrs
 from personakit.agenda import Agenda
 from personakit.errors import NotFound, PersonaKitError, RateLimited
 from personakit.history import History, Trace
-from personakit.lanes import Lane
+from personakit.lanes import Lane, OwnLane
 from personakit.limits import UNKNOWN
 from personakit.models import JobState, Result, Snapshot
 from personakit.pace import Pace, Sighting
@@ -61,7 +61,7 @@ class Poller:
     ) -> None:
         self._pace = pace
         self._history = history or History()
-        self._lane = lane or Lane(UNKNOWN)
+        self._lane = lane or OwnLane(UNKNOWN)
         self._loop = asyncio.get_running_loop()
         self._watches: dict[str, Watch] = {}
         self._agenda = Agenda[Watch](self._ring)

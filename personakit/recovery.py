@@ -66,15 +66,19 @@ class Recovery(ABC):
     ) -> Job[Any]:
         """Start a job with exactly one paid request."""
 
-    async def resume(self) -> AsyncGenerator[Job[Result]]:
+    async def resume(self, *, limit: int | None = None) -> AsyncGenerator[Job[Result]]:
         """Yield every job of the journal that has not been seen to end, oldest first.
 
         That includes those whose caller was cancelled before it got its `Job`, and
-        those of earlier runs where the journal is a file. What has no job id yet is
-        told by `pending`.
+        those of earlier runs where the journal is a file. Processes that share a
+        database each get jobs of their own: those that no other one has that is alive.
+        What has no job id yet is told by `pending`.
+
+        Args:
+            limit: At most so many, None for all: a share, where others resume as well.
         """
         engine = await self._here()
-        for entry in await engine.journal.unfinished(self.provider):
+        for entry in await engine.journal.claim(self.provider, limit=limit):
             if entry.mark is Mark.ACCEPTED:
                 yield self._take_up(entry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 
@@ -48,3 +49,9 @@ def find_key(given: str | None, variable: str) -> str:
             "Copy it again from the service's dashboard",
         )
     return key
+
+
+def name_account(provider: Provider, base_url: URL, key: str) -> str:
+    """Name an account, the same way everywhere, without telling its key."""
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return f"{provider.name} {base_url} {digest}"

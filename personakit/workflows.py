@@ -125,8 +125,8 @@ class Engine:
         for task in tuple(self.sendings):
             task.cancel()
         await asyncio.gather(*self.sendings, return_exceptions=True)
-        self.starts.close()
-        self.reads.close()
+        await self.starts.aclose()
+        await self.reads.aclose()
         await self.poller.aclose()
         await self.transport.aclose()
 

@@ -14,19 +14,19 @@ LAYERS = (
     # values
     {"version", "receipt", "errors", "checks", "models", "requests"},
     # language
-    {"wire", "convert", "archive", "limits", "lines"},
+    {"wire", "convert", "archive", "limits", "lines", "perloop"},
     # dialects and other pure parts, no I/O
-    {"providers", "pace", "outlook", "history", "watch", "journal"},
+    {"providers", "pace", "outlook", "history", "watch", "windows", "journal"},
     # engines
     {
         "transport",
         "addresses",
         "lanes",
+        "sharedlane",
         "retry",
         "agenda",
         "watchdog",
         "download",
-        "perloop",
     },
     {"poller", "waits"},
     # workflows
@@ -66,6 +66,7 @@ SIDEWAYS = {
     ("download", "retry"),
     ("transport", "watchdog"),
     ("history", "outlook"),
+    ("sharedlane", "lanes"),
     ("pace", "outlook"),
     ("transport", "addresses"),
     ("download", "transport"),
@@ -97,13 +98,15 @@ SIDEWAYS = {
 }
 ENGINES = {3, 4}
 # Engines know calls, not dialects: of layer 2 they may see only these.
-ENGINES_MAY_SEE = {"pace", "history", "watch"}
+ENGINES_MAY_SEE = {"pace", "history", "watch", "windows"}
 ALLOWED_OUTSIDE = {
     "aiohttp": {"transport", "addresses", "client", "callbacks", "emulator"},
     "backoff": {"retry"},
     "cattrs": {"convert", "archive"},
     "click": {"cli", "commands", "account"},
     "platformdirs": {"account"},
+    "psycopg": {"journal"},
+    "psycopg_pool": {"journal"},
     "rich": {"cli"},
 }
 

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
+from personakit.errors import refuse
 from personakit.journal.entry import Entry, Journal, Mark
 from personakit.journal.memory import MemoryJournal
 from personakit.journal.sqlite import SqliteJournal
 
 __all__ = ["Entry", "Journal", "Mark", "MemoryJournal", "SqliteJournal", "open_journal"]
 
+_URLS = ("postgresql:", "postgres:")
+
 
 def open_journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
     """Return the journal that a client was given.
 
     Args:
-        journal: The path of an SQLite file, a journal, or None for one in memory.
+        journal: The path of an SQLite file, the ``postgresql://`` URL of a database, a
+            journal, or None for one in memory.
+
+    Raises:
+        InvalidRequest: a URL, and the extra ``postgres`` is not installed.
     """
     if journal is None:
         return MemoryJournal()
+    if isinstance(journal, str) and journal.startswith(_URLS):
+        return _open_postgres(journal)
     if isinstance(journal, str | os.PathLike):
         return SqliteJournal(journal)
     return journal
+
+
+def _open_postgres(url: str) -> Journal:
+    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+        raise refuse(
+            "journal",
+            "needs the extra postgres for a database",
+            'Run: pip install "personakit-sdk[postgres]"',
+        )
+    from personakit.journal.postgres import PostgresJournal  # noqa: PLC0415 - an extra
+
+    return PostgresJournal(url)

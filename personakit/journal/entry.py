@@ -87,6 +87,7 @@ def merge(before: Entry | None, now: Entry) -> Entry:
         before.request or now.request,
         before.result or now.result,
         now.sender if may_move and now.mark is Mark.SENDING else before.sender,
+        before.is_held,
     )
 
 

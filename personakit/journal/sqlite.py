@@ -16,18 +16,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import attrs
 
-from personakit.archive import dump, load_request, load_result
 from personakit.errors import JournalError
-from personakit.journal.entry import Duration, Entry, Mark, merge, select
+from personakit.journal.entry import Duration, Entry, merge, select
+from personakit.journal.rows import to_entry, to_persona, to_persona_row, to_row
 from personakit.journal.schema import MIGRATIONS
-from personakit.models import Persona, TrackRef
-from personakit.receipt import Ability, Receipt
+from personakit.models import Persona
 
 T = TypeVar("T")
 
@@ -127,7 +125,7 @@ class SqliteJournal:
     async def unfinished(self, provider: str) -> tuple[Entry, ...]:
         """Return what is not closed, oldest first."""
         rows = await self._do(lambda c: c.execute(_UNFINISHED, (provider,)).fetchall())
-        return tuple(map(_to_entry, rows))
+        return tuple(map(to_entry, rows))
 
     async def claim(
         self,
@@ -155,22 +153,13 @@ class SqliteJournal:
 
     async def remember(self, persona: Persona) -> None:
         """Keep a persona."""
-        source = persona.source
-        row = (
-            persona.provider,
-            persona.id,
-            persona.name,
-            persona.description,
-            persona.style,
-            source and source.job_id,
-            source and source.track_id,
-        )
+        row = to_persona_row(persona)
         await self._do(lambda connection: connection.execute(_REMEMBER, row))
 
     async def personas(self, provider: str) -> tuple[Persona, ...]:
         """Return the personas of a service, oldest first."""
         rows = await self._do(lambda c: c.execute(_PERSONAS, (provider,)).fetchall())
-        return tuple(map(_to_persona, rows))
+        return tuple(map(to_persona, rows))
 
     async def forget(self, provider: str, persona_id: str) -> bool:
         """Forget a persona."""
@@ -336,42 +325,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 def _write(connection: sqlite3.Connection, entry: Entry) -> Entry:
     now = merge(_find(connection, entry.receipt.key), entry)
-    receipt = now.receipt
-    row = (
-        receipt.key,
-        receipt.provider,
-        receipt.kind,
-        int(receipt.at.timestamp()),
-        receipt.job_id,
-        now.mark,
-        dump(now.request),
-        dump(now.result),
-        now.sender,
-        int(time.time()),
-    )
-    connection.execute(_WRITE, row)
+    connection.execute(_WRITE, (*to_row(now), int(time.time())))
     return now
 
 
 def _find(connection: sqlite3.Connection, key: str) -> Entry | None:
     row = connection.execute(_FIND, (key,)).fetchone()
-    return None if row is None else _to_entry(row)
-
-
-def _to_entry(row: tuple[Any, ...]) -> Entry:
-    key, provider, kind, at, job_id, mark, request, result, sender = row
-    moment = datetime.fromtimestamp(cast("int", at), UTC)
-    ability = Ability(kind)
-    return Entry(
-        Receipt(provider, ability, key, moment, job_id),
-        Mark(mark),
-        load_request(ability, request),
-        load_result(ability, result),
-        sender,
-    )
-
-
-def _to_persona(row: tuple[Any, ...]) -> Persona:
-    provider, persona_id, name, description, style, source_job, source_track = row
-    source = TrackRef(source_job, source_track) if source_job else None
-    return Persona(persona_id, provider, name, description, style, source)
+    return None if row is None else to_entry(row)

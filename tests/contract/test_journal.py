@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import attrs
 import pytest
@@ -24,6 +26,7 @@ from personakit import (
     VocalWindow,
 )
 from personakit.journal import Entry, Journal, Mark, MemoryJournal, SqliteJournal
+from personakit.journal.postgres import PostgresJournal
 from personakit.receipt import Ability, Receipt
 
 pytestmark = pytest.mark.looptime(False)
@@ -57,16 +60,23 @@ RESULTS = (
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def journal(request: pytest.FixtureRequest, tmp_path):
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def make_journal(request: pytest.FixtureRequest, tmp_path):
+    """Return what makes an empty journal of each kind."""
+    if request.param == "memory":
+        return MemoryJournal
+    if request.param == "sqlite":
+        return partial(SqliteJournal, tmp_path / "jobs.db")
+    place = request.getfixturevalue("postgres").make_place()
+    return partial(PostgresJournal, place)
+
+
+@pytest.fixture
+async def journal(make_journal: Callable[[], Journal]):
     """Make an empty journal of each kind."""
-    made: dict[str, Journal] = {
-        "memory": MemoryJournal(),
-        "sqlite": SqliteJournal(tmp_path / "jobs.db"),
-    }
-    chosen = made[request.param]
-    yield chosen
-    await chosen.aclose()
+    made = make_journal()
+    yield made
+    await made.aclose()
 
 
 def make(provider="evolink", **changes) -> Receipt:

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from personakit import InvalidRequest, PersonaKitError, RateLimited
-from personakit.lanes import Lane
+from personakit.lanes import Lane, OwnLane
 from personakit.limits import UNKNOWN, Limit
 
 
@@ -43,7 +43,7 @@ def most_in(times: list[float], period: float) -> int:
 @pytest.mark.parametrize("seed", range(5))
 async def test_no_window_holds_more_than_the_limit(seed):
     """A thousand who come at once pass as the limit allows, as the service counts."""
-    lane = Lane(Limit(20, 10))
+    lane = OwnLane(Limit(20, 10))
     service = Service(lane, seed=seed)
     await asyncio.gather(*(service.ask(number) for number in range(300)))
 
@@ -55,7 +55,7 @@ async def test_no_window_holds_more_than_the_limit(seed):
 
 async def test_first_come_first_served():
     """Who waits longer goes first."""
-    lane = Lane(Limit(2, 10))
+    lane = OwnLane(Limit(2, 10))
     passed: list[int] = []
 
     async def ask(number: int) -> None:
@@ -70,7 +70,7 @@ async def test_first_come_first_served():
 
 async def test_unknown_limit_holds_nobody():
     """Without a figure everybody passes at once."""
-    lane = Lane(UNKNOWN)
+    lane = OwnLane(UNKNOWN)
     for _ in range(10_000):
         await lane.enter()
         lane.leave()
@@ -80,7 +80,7 @@ async def test_unknown_limit_holds_nobody():
 
 async def test_who_has_no_time_is_told_before_anything_is_asked():
     """A place that does not come in time is an error that cost nothing."""
-    lane = Lane(Limit(1, 10))
+    lane = OwnLane(Limit(1, 10))
     await lane.enter()
     with pytest.raises(RateLimited, match="no room before") as caught:
         await lane.enter(5)
@@ -94,7 +94,7 @@ async def test_who_has_no_time_is_told_before_anything_is_asked():
 
 async def test_cancelled_waiters_take_no_place():
     """Who leaves the queue leaves it to those behind."""
-    lane = Lane(Limit(1, 10))
+    lane = OwnLane(Limit(1, 10))
     await lane.enter()
     waiters = [asyncio.create_task(lane.enter()) for _ in range(3)]
     await asyncio.sleep(1)
@@ -108,27 +108,27 @@ async def test_cancelled_waiters_take_no_place():
 
 async def test_cancelled_in_the_moment_of_entering():
     """A place that comes together with the cancellation is given on."""
-    lane = Lane(Limit(1, 10))
+    lane = OwnLane(Limit(1, 10))
     await lane.enter()
     first, second = (asyncio.create_task(lane.enter()) for _ in range(2))
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_at(11.001, lambda: None)
     lane.leave()
-    lane._arm()
+    lane._serve()
     await asyncio.sleep(10.0009)
-    lane._ended.clear()
-    lane._arm()  # the place is first's from here on
+    lane._window.ended.clear()
+    lane._serve()  # the place is first's from here on
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     await second
 
-    assert lane._held == 1
+    assert lane.held == 1
 
 
 async def test_refusal_pauses_everybody():
     """Nobody asks again before the service said."""
-    lane = Lane(Limit(100, 1))
+    lane = OwnLane(Limit(100, 1))
     await lane.enter()
     lane.refuse(7)
     lane.leave(is_refused=True)
@@ -139,7 +139,7 @@ async def test_refusal_pauses_everybody():
 
 async def test_refusals_without_a_word_double_the_pause():
     """One after the other makes it longer, up to a bound; together they count once."""
-    lane, loop = Lane(Limit(100, 1)), asyncio.get_running_loop()
+    lane, loop = OwnLane(Limit(100, 1)), asyncio.get_running_loop()
     pauses: list[float] = []
     for _ in range(9):
         began = loop.time()
@@ -163,7 +163,7 @@ async def test_refusals_without_a_word_double_the_pause():
 
 async def drive(limit: int, jobs: int) -> tuple[int, float]:
     """Push jobs through a lane to a service with an untold limit."""
-    lane, loop = Lane(UNKNOWN), asyncio.get_running_loop()
+    lane, loop = OwnLane(UNKNOWN), asyncio.get_running_loop()
     admitted: list[float] = []
     refused = 0
 
@@ -204,7 +204,7 @@ def test_limits_that_allow_nothing_are_refused(count, period):
 
 async def test_closed_lane_lets_nobody_wait():
     """Closing ends every wait with an error, and those who left stay away."""
-    lane = Lane(Limit(1, 10))
+    lane = OwnLane(Limit(1, 10))
     await lane.enter()
     lane.leave()
     waiters = [asyncio.create_task(lane.enter()) for _ in range(2)]
@@ -213,7 +213,7 @@ async def test_closed_lane_lets_nobody_wait():
     await asyncio.sleep(0)
     lane._waiting.appendleft(done := asyncio.get_running_loop().create_future())
     done.cancel()
-    lane.close()
+    await lane.aclose()
     with pytest.raises(PersonaKitError, match="client was closed"):
         await waiters[1]
 
@@ -222,7 +222,7 @@ async def test_closed_lane_lets_nobody_wait():
 
 async def test_waiters_that_left_are_passed_over():
     """A place is given to the first who still waits."""
-    lane = Lane(Limit(1, 10))
+    lane = OwnLane(Limit(1, 10))
     await lane.enter()
     waiters = [asyncio.create_task(lane.enter()) for _ in range(4)]
     await asyncio.sleep(1)
@@ -232,6 +232,6 @@ async def test_waiters_that_left_are_passed_over():
     await asyncio.wait_for(waiters[3], 11)
     with pytest.raises(RateLimited):
         await lane.enter(1)
-    lane.close()
+    await lane.aclose()
 
-    assert lane._held == 1
+    assert lane.held == 1

@@ -21,7 +21,7 @@ from personakit.errors import (
     ServiceUnavailable,
 )
 from personakit.history import History, Trace
-from personakit.lanes import IN_FLIGHT, Lane
+from personakit.lanes import IN_FLIGHT, OwnLane
 from personakit.limits import Limit
 from personakit.models import JobState, Persona, Snapshot
 from personakit.pace import Pace, Sighting
@@ -563,7 +563,7 @@ async def test_outage_brings_no_more_requests():
 async def test_scarce_reads_go_to_those_likely_done():
     """With few reads to be had each gets dearer: two reads a job, not a dozen."""
     chance = random.Random(1)
-    lane = Lane(Limit(10, 10))
+    lane = OwnLane(Limit(10, 10))
     fleet = Fleet({f"j{n}": 60 * chance.lognormvariate(0, 0.45) for n in range(300)})
     await fleet.end_all(Poller(Pace(), lane=lane))
 
@@ -573,7 +573,7 @@ async def test_scarce_reads_go_to_those_likely_done():
 
 async def test_scarcity_is_soon_forgotten():
     """A few minutes after a rush a single job is read as if there had been none."""
-    poller = Poller(Pace(), lane=Lane(Limit(10, 10)))
+    poller = Poller(Pace(), lane=OwnLane(Limit(10, 10)))
     rush = Fleet({f"j{n}": 60.0 for n in range(300)})
     await rush.end_all(poller)
     await asyncio.sleep(200)
@@ -610,12 +610,12 @@ async def test_who_comes_back_while_another_reading_ends_is_not_forgotten():
 
 async def test_closing_leaves_no_place_taken():
     """A poller that waits for its turn in the lane closes with the client."""
-    lane = Lane(Limit(1, 1000))
+    lane = OwnLane(Limit(1, 1000))
     poller = Poller(STEADY, lane=lane)
     fleet = Fleet({"a": 2000, "b": 2000, "c": 2000})
     waiting = asyncio.create_task(fleet.end_all(poller))
     await asyncio.sleep(5)
-    lane.close()
+    await lane.aclose()
     await poller.aclose()
     with pytest.raises(PersonaKitError, match="closed"):
         await waiting
@@ -626,7 +626,7 @@ async def test_closing_leaves_no_place_taken():
 
 async def test_turn_that_nobody_needs_is_given_back():
     """When all leave while the lane is full, its next place stays free."""
-    lane = Lane(Limit(1, 10))
+    lane = OwnLane(Limit(1, 10))
     poller = Poller(STEADY, lane=lane)
     waiting = asyncio.create_task(Fleet({"a": 99, "b": 99}).end_all(poller))
     await asyncio.sleep(2)

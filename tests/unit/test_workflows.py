@@ -10,7 +10,7 @@ import pytest
 
 from personakit.errors import InvalidRequest, OutcomeUnknown, Unsupported
 from personakit.journal.memory import MemoryJournal
-from personakit.lanes import Lane
+from personakit.lanes import OwnLane
 from personakit.limits import Limit
 from personakit.pace import Pace
 from personakit.poller import Poller
@@ -36,8 +36,8 @@ async def poor_engine():
         transport=Transport(check_base_url("http://127.0.0.1:1"), "key", None),
         poller=Poller(Pace()),
         journal=MemoryJournal(),
-        starts=Lane(Limit()),
-        reads=Lane(Limit()),
+        starts=OwnLane(Limit()),
+        reads=OwnLane(Limit()),
     )
     yield engine
     await engine.aclose()
