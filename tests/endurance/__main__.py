@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.endurance import batches, faults, kills, programs
+from tests.endurance import batches, faults, fleet, kills, programs
 
 
 def main(factor: int) -> int:
@@ -21,6 +21,8 @@ def main(factor: int) -> int:
     wrong += faults.main(faults.REPETITIONS * factor)
     print("\nA batch", flush=True)
     wrong += asyncio.run(batches.main(batches.JOBS * factor))
+    print("\nA fleet", flush=True)
+    wrong += asyncio.run(fleet.main(fleet.JOBS * factor))
     print("\nPrograms", flush=True)
     programs.main(programs.PROGRAMS * factor)
     return min(wrong, 1)
