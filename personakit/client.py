@@ -51,7 +51,7 @@ DEFAULT_TIMEOUT = 900.0
 what is not done by then runs on, and its receipt finds it."""
 
 
-class PersonaKit(Operations, Readings, Batches):
+class PersonaKit(Batches, Operations, Readings):
     """One service, spoken to with one key.
 
     Make one and keep it: it may be used from any number of tasks, and from several
@@ -261,11 +261,6 @@ class PersonaKit(Operations, Readings, Batches):
     def deadline_in(self, timeout: float | None) -> float:
         """Turn seconds from now, None for the client's own, into loop time."""
         return deadline_in(self._timeout if timeout is None else timeout)
-
-    async def run(self, request: JobRequest[T], *, deadline: float) -> T:
-        """Submit a request and wait for its result until `deadline`, a loop time."""
-        job = await self._submit(request, deadline)
-        return await job.result_by(deadline)
 
     @overload
     def attach(self, found_by: str | Receipt) -> Job[Result]: ...

@@ -71,7 +71,25 @@ class Keyed(Recovery):
         deadline = self.deadline_in(timeout)
         if key is None:
             return await self._submit(request, deadline)
+        _, entry = await self._find_latest(key)
+        _compare(entry, request)
         return await self._submit_once(request, key, deadline=deadline)
+
+    async def run(
+        self, request: JobRequest[T], *, deadline: float, key: str | None = None
+    ) -> T:
+        """Submit a request and wait for its result.
+
+        Args:
+            request: What is wanted.
+            deadline: Loop time.
+            key: Under which it is submitted once, whatever it is; None for none.
+        """
+        if key is None:
+            job = await self._submit(request, deadline)
+        else:
+            job = await self._submit_once(request, key, deadline=deadline)
+        return await job.result_by(deadline)
 
     async def _submit_once(
         self, request: JobRequest[T], key: str, *, deadline: float
@@ -86,14 +104,11 @@ class Keyed(Recovery):
             deadline: Loop time.
 
         Raises:
-            InvalidRequest: the key stands for another request.
             OutcomeUnknown: it was sent before, and its answer is lost.
         """
         engine = await self._here()
         while True:
             name, entry = await self._find_latest(key)
-            if entry is not None:
-                _compare(entry, request)
             if entry is not None and _is_on_its_way(engine, entry):
                 await _wait_for(entry, deadline)
                 continue
@@ -142,8 +157,10 @@ def _is_on_its_way(engine: Engine, entry: Entry) -> bool:
     return is_elsewhere or engine.is_sending(entry.receipt.key)
 
 
-def _compare(entry: Entry, request: JobRequest[Any]) -> None:
+def _compare(entry: Entry | None, request: JobRequest[Any]) -> None:
     """Refuse a key that was used for something else."""
+    if entry is None:
+        return
     is_other = entry.request is not None and entry.request != request
     if is_other or entry.receipt.kind is not request.ability:
         raise refuse(

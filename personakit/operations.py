@@ -114,8 +114,10 @@ class Operations(ABC):
         """Turn seconds from now, None for the usual ones, into loop time."""
 
     @abstractmethod
-    async def run(self, request: JobRequest[T], *, deadline: float) -> T:
-        """Submit a request and wait for its result until `deadline`, a loop time."""
+    async def run(
+        self, request: JobRequest[T], *, deadline: float, key: str | None = None
+    ) -> T:
+        """Submit a request, under a key once, and wait until that loop time."""
 
     async def create_persona(
         self,
@@ -302,6 +304,7 @@ class Operations(ABC):
         window: VocalWindow | None = None,
         style: str | None = None,
         isolate: bool | None = None,
+        key: str | None = None,
         timeout: float | None = None,
     ) -> Performance:
         """Make a persona of a track's voice and have it sing, in one go.
@@ -321,6 +324,8 @@ class Operations(ABC):
             style: A style label of the persona, None for none.
             isolate: Whether to isolate the voice first, as MusicMint recommends for
                 clean personas; None does so where the service can.
+            key: As for `submit`, for all steps: run again under it, those that were
+                paid for are taken up, and the rest follows. None submits in any case.
             timeout: Seconds for all of it, None for the client's own.
 
         Source: MusicMint, Persona, "Complete workflow" (the specification).
@@ -341,11 +346,11 @@ class Operations(ABC):
         )
         self.check(wish)
         deadline = self.deadline_in(timeout)
-        source = await self._find_voice(voice_of, isolate=isolate, deadline=deadline)
-        persona = await self.run(attrs.evolve(wish, source=source), deadline=deadline)
+        steps = _Steps(self, key, deadline)
+        source = await self._find_voice(voice_of, steps, isolate=isolate)
+        persona = await steps.run("persona", attrs.evolve(wish, source=source))
         try:
-            sung = attrs.evolve(song, persona=persona)
-            tracks = await self.run(sung, deadline=deadline)
+            tracks = await steps.run("song", attrs.evolve(song, persona=persona))
         except PersonaKitError as error:
             error.persona_id = persona.id
             raise
@@ -355,16 +360,29 @@ class Operations(ABC):
         return Performance(persona, tracks)
 
     async def _find_voice(
-        self, source: Source, *, isolate: bool | None, deadline: float
+        self, source: Source, steps: _Steps, *, isolate: bool | None
     ) -> Track | TrackRef:
         """Return what to make the persona of: the source, or its voice alone."""
         if isolate is None:
             isolate = self.can(Ability.VOICE)
         if isinstance(source, str):
-            source = await self.run(UploadRequest(source), deadline=deadline)
+            source = await steps.run("upload", UploadRequest(source))
         if not isolate:
             return source
-        stems = await self.run(StemsRequest(source), deadline=deadline)
+        stems = await steps.run("stems", StemsRequest(source))
         # A stem has no id that personas are made of; its upload has one.
         voice = UploadRequest(stems.vocals.audio_url or "")
-        return await self.run(voice, deadline=deadline)
+        return await steps.run("voice", voice)
+
+
+@attrs.frozen
+class _Steps:
+    """The paid steps of a workflow, each under a key of its own if it has one."""
+
+    kit: Operations
+    key: str | None
+    deadline: float
+
+    async def run(self, step: str, request: JobRequest[T]) -> T:
+        key = None if self.key is None else f"{self.key}\0{step}"
+        return await self.kit.run(request, deadline=self.deadline, key=key)

@@ -47,7 +47,7 @@ LAYERS = (
     # surface
     {"client", "settings"},
     # edge
-    {"", "__main__", "cli", "commands", "account", "demo"},
+    {"", "__main__", "cli", "commands", "account", "demo", "contrib"},
 )
 SIDEWAYS = {
     ("watch", "history"),
@@ -105,6 +105,7 @@ ALLOWED_OUTSIDE = {
     "cattrs": {"convert", "archive"},
     "click": {"cli", "commands", "account"},
     "platformdirs": {"account"},
+    "procrastinate": {"contrib"},
     "psycopg": {"journal"},
     "psycopg_pool": {"journal"},
     "rich": {"cli"},

@@ -31,7 +31,7 @@ class MemoryJournal:
             self._open[key] = now
             return now
         self._open.pop(key, None)
-        self._closed[key] = attrs.evolve(now, request=None, result=None)
+        self._closed[key] = attrs.evolve(now, request=None)
         while len(self._closed) > KEPT:
             del self._closed[next(iter(self._closed))]
         return now

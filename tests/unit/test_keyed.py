@@ -14,12 +14,14 @@ from personakit import (
     MusicRequest,
     OutcomeUnknown,
     PersonaKitError,
+    WaitTimeout,
 )
 from personakit.emulator import Fault
 from personakit.journal import Entry, Mark, MemoryJournal
 from personakit.receipt import Receipt
 from tests.conftest import connect
 from tests.contract.worlds import connect as connect_to
+from tests.contract.worlds import seed
 
 SONG = MusicRequest(idea="a rainy night")
 
@@ -151,3 +153,24 @@ async def test_who_died_before_sending_is_followed(emulator):
         job = await kit.submit(SONG, key="k")
 
     assert [charge.job_id for charge in emulator.charges] == [job.id]
+
+
+@pytest.mark.parametrize("name", ["evolink", "musicmint"])
+async def test_workflow_goes_on_where_it_ended(emulator, name):
+    """A workflow under a key pays for each step once, however often it is begun."""
+    song = MusicRequest(lyrics="[Verse]\nBlue", style="jazz", title="Blue hour")
+    voice = {"voice_of": seed(emulator, name), "name": "V", "description": "warm"}
+    async with connect_to(emulator, name) as kit:
+        with pytest.raises(WaitTimeout):
+            await kit.sing(song, **voice, key="k", timeout=5)
+        begun = len(emulator.charges)
+        first = await kit.sing(song, **voice, key="k")
+        paid = len(emulator.charges)
+        again = await kit.sing(song, **voice, key="k")
+        other = await kit.generate(lyrics="[Verse]\nBlue", style="jazz", title="Blue")
+
+    assert 0 < begun <= paid
+    assert again.persona.id == first.persona.id
+    assert [t.track_id for t in again.tracks] == [t.track_id for t in first.tracks]
+    assert len(emulator.charges) == paid + 1
+    assert other

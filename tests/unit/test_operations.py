@@ -57,7 +57,7 @@ class Desk(Operations):
     def deadline_in(self, timeout):
         return 100 if timeout is None else timeout
 
-    async def run(self, request, *, deadline):
+    async def run(self, request, *, deadline, key=None):
         self.ran.append((request, deadline))
         if isinstance(request, self.failing):
             raise JobFailed("It failed.")
@@ -219,10 +219,10 @@ async def test_persona_is_not_lost_when_the_song_is_cancelled(caplog):
     """Who is cancelled gets no error, so that the log names the persona."""
 
     class Slow(Desk):
-        async def run(self, request, *, deadline):
+        async def run(self, request, *, deadline, key=None):
             if isinstance(request, MusicRequest):
                 await asyncio.sleep(60)
-            return await super().run(request, deadline=deadline)
+            return await super().run(request, deadline=deadline, key=key)
 
     singing = asyncio.create_task(Slow().sing(SONG, voice_of=SOURCE, **NAMED))
     await asyncio.sleep(1)

@@ -1,0 +1,1 @@
+"""Ties to other systems, each an extra of its own."""
