@@ -351,7 +351,7 @@ class PersonaKit(Batches, Operations, Readings):
         self, entry: Entry, latest: Snapshot[Result] | None = None
     ) -> Job[Result]:
         known = latest or entry.snapshot or self._provider.recall(entry.receipt)
-        return self._job(entry.receipt, known, entry.request)
+        return self._job(entry.receipt, known, entry.request, entry.wish)
 
     def _take_listed(self, line: Listed) -> Job[Result]:
         receipt = Receipt(self.provider, line.kind, job_id=line.snapshot.job_id)
@@ -363,9 +363,11 @@ class PersonaKit(Batches, Operations, Readings):
         receipt: Receipt,
         snapshot: Snapshot[Any] | None,
         request: JobRequest[Any] | None = None,
+        key: str | None = None,
     ) -> Job[Any]:
         return Job(
             receipt,
+            key=key,
             here=self._here,
             timeout=self._timeout,
             request=request,

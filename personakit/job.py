@@ -54,12 +54,14 @@ class Job(Generic[T]):
         timeout: Seconds that `result` waits unless told otherwise.
         request: What was asked for, None where the job was found by its receipt.
         snapshot: The last known reading, None for none.
+        key: The caller's own, None for none.
     """
 
     __slots__ = (
         "_here",
         "_is_closed",
         "_is_recalled",
+        "_key",
         "_lost",
         "_receipt",
         "_request",
@@ -75,8 +77,10 @@ class Job(Generic[T]):
         timeout: float,
         request: JobRequest[T] | None = None,
         snapshot: Snapshot[Result] | None = None,
+        key: str | None = None,
     ) -> None:
         self._receipt = receipt
+        self._key = key
         self._here = here
         self._timeout = timeout
         self._request = request
@@ -93,6 +97,14 @@ class Job(Generic[T]):
     def id(self) -> str:
         """The service's id of the job."""
         return self._receipt.job_id or ""
+
+    @property
+    def key(self) -> str | None:
+        """The caller's own key that it was submitted under, None for none.
+
+        A job found by its receipt does not have it; one from `PersonaKit.resume` does.
+        """
+        return self._key
 
     @property
     def receipt(self) -> Receipt:

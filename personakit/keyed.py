@@ -28,6 +28,9 @@ T = TypeVar("T")
 LOOK_AGAIN = 0.5
 """Seconds after which is looked again at what another call or process sends."""
 
+KEY_LENGTH = 250
+"""Characters of a caller's own key at the most."""
+
 _UNSENT = {Mark.INTENT, Mark.SENDING}
 
 
@@ -40,6 +43,7 @@ class Keyed(Recovery):
         receipt: Receipt,
         snapshot: Snapshot[Any] | None,
         request: JobRequest[Any] | None = None,
+        key: str | None = None,
     ) -> Job[Any]:
         """Make the handle of a job."""
 
@@ -57,7 +61,8 @@ class Keyed(Recovery):
             key: Any text that stands for this wish and no other, an order number say.
                 Submitted again under it, in this process or in any that shares the
                 journal, the first job is taken up and nothing is paid. What was
-                refused gets another chance. None submits in any case.
+                refused gets another chance. The journal keeps it: `Job.key` tells
+                after a restart whose job it is. None submits in any case.
             timeout: Seconds up to which "too many requests" and unreachable services
                 are answered by another attempt; None for the client's own.
 
@@ -71,9 +76,9 @@ class Keyed(Recovery):
         deadline = self.deadline_in(timeout)
         if key is None:
             return await self._submit(request, deadline)
-        _, entry = await self._find_latest(key)
+        _, entry = await self._find_latest(_check_key(key))
         _compare(entry, request)
-        return await self._submit_once(request, key, deadline=deadline)
+        return await self._submit_once(request, key, deadline=deadline, wish=key)
 
     async def run(
         self, request: JobRequest[T], *, deadline: float, key: str | None = None
@@ -92,7 +97,12 @@ class Keyed(Recovery):
         return await job.result_by(deadline)
 
     async def _submit_once(
-        self, request: JobRequest[T], key: str, *, deadline: float
+        self,
+        request: JobRequest[T],
+        key: str,
+        *,
+        deadline: float,
+        wish: str | None = None,
     ) -> Job[T]:
         """Submit a request, or take up what was submitted under the same key.
 
@@ -102,6 +112,7 @@ class Keyed(Recovery):
             request: What is wanted.
             key: Any text that stands for this wish and no other.
             deadline: Loop time.
+            wish: What the journal keeps of the key, None for nothing.
 
         Raises:
             OutcomeUnknown: it was sent before, and its answer is lost.
@@ -116,16 +127,23 @@ class Keyed(Recovery):
                 await engine.journal.claim(self.provider, keys=[name])
                 return await self._go_on(entry)
             try:
-                return await self._submit(request, deadline, key=name)
+                return await self._submit(request, deadline, key=name, wish=wish)
             except Contended:
                 continue
 
     async def _submit(
-        self, request: JobRequest[T], deadline: float, *, key: str | None = None
+        self,
+        request: JobRequest[T],
+        deadline: float,
+        *,
+        key: str | None = None,
+        wish: str | None = None,
     ) -> Job[T]:
         engine = await self._here()
-        receipt, snapshot = await submit(engine, request, deadline=deadline, key=key)
-        return self._job(receipt, snapshot, request)
+        receipt, snapshot = await submit(
+            engine, request, deadline=deadline, key=key, wish=wish
+        )
+        return self._job(receipt, snapshot, request, wish)
 
     async def _find_latest(self, key: str) -> tuple[str, Entry | None]:
         """Return the receipt's key of the attempt that counts, and its entry."""
@@ -155,6 +173,15 @@ def _is_on_its_way(engine: Engine, entry: Entry) -> bool:
     """Tell whether somebody who is alive submits this just now."""
     is_elsewhere = entry.is_held and entry.mark in _UNSENT
     return is_elsewhere or engine.is_sending(entry.receipt.key)
+
+
+def _check_key(key: str) -> str:
+    """Refuse what no journal can keep."""
+    if not (0 < len(key) <= KEY_LENGTH and key.isprintable()):
+        raise refuse(
+            "key", f"must have 1 to {KEY_LENGTH} printable characters", "Change it"
+        )
+    return key
 
 
 def _compare(entry: Entry | None, request: JobRequest[Any]) -> None:

@@ -42,6 +42,7 @@ async def submit(
     *,
     deadline: float,
     key: str | None = None,
+    wish: str | None = None,
 ) -> tuple[Receipt, Snapshot[Result]]:
     """Start a job: exactly one paid request that counts.
 
@@ -51,6 +52,7 @@ async def submit(
         deadline: Loop time up to which refusals may be answered by another attempt.
         key: Of the receipt, 32 hexadecimal digits that no other submit has; None for
             new ones.
+        wish: The caller's own key, for the journal; None for none.
 
     Returns:
         The receipt with its job id, and the first snapshot; it is final where the
@@ -66,7 +68,7 @@ async def submit(
     check_ability(engine.provider, request.ability)
     receipt = Receipt(engine.provider.name, request.ability)
     receipt = receipt if key is None else attrs.evolve(receipt, key=key)
-    submission = _Submission(engine, request, receipt, uuid.uuid4().hex)
+    submission = _Submission(engine, request, receipt, uuid.uuid4().hex, wish)
     await engine.own(submission.begin(), receipt, math.inf)
     try:
         snapshot = await repeat(submission.attempt, deadline=deadline)
@@ -111,6 +113,7 @@ class _Submission:
     Attributes:
         receipt: Its trace.
         sender: By which the journal tells it from others with the same key.
+        wish: The caller's own key, None for none.
         is_lost: True once the answer to one was lost: whatever a further attempt with
             the same key is told, the first may have been paid.
         is_sending: True from before a paid request until it was surely refused.
@@ -123,6 +126,7 @@ class _Submission:
     request: JobRequest[Any]
     receipt: Receipt
     sender: str | None
+    wish: str | None = None
     is_lost: bool = False
     is_sending: bool = attrs.field(default=False, init=False)
     call: Call[Snapshot[Result]] = attrs.field(init=False)
@@ -138,7 +142,7 @@ class _Submission:
 
     async def begin(self) -> None:
         """Write down what is wanted."""
-        entry = Entry(self.receipt, Mark.INTENT, self.request)
+        entry = Entry(self.receipt, Mark.INTENT, self.request, wish=self.wish)
         await self.engine.journal.record(entry)
 
     async def attempt(self, within: float) -> Snapshot[Result]:

@@ -47,6 +47,7 @@ class Entry:
         mark: How far the submit has come.
         request: What was asked for, None where that is not known or too large.
         result: What the service answered at once; None for a job, which can be read.
+        wish: The caller's own key, under which it was submitted; None for none.
         sender: Who sends it, a word of its own for each submit; None before one does.
         is_held: True while another process that is alive works on it, as far as the
             journal can tell. It is never written.
@@ -56,6 +57,7 @@ class Entry:
     mark: Mark
     request: JobRequest[Any] | None = None
     result: Result | None = None
+    wish: str | None = None
     sender: str | None = attrs.field(default=None, eq=False)
     is_held: bool = attrs.field(default=False, eq=False)
 
@@ -86,6 +88,7 @@ def merge(before: Entry | None, now: Entry) -> Entry:
         now.mark if may_move else before.mark,
         before.request or now.request,
         before.result or now.result,
+        before.wish or now.wish,
         now.sender if may_move and now.mark is Mark.SENDING else before.sender,
         before.is_held,
     )

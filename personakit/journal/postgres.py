@@ -59,10 +59,10 @@ _FIND = f"""
 """  # noqa: S608 - made of constants
 _WRITE = f"""
     INSERT INTO personakit_submits ({COLUMNS}, worker)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (key) DO UPDATE SET
         job_id = excluded.job_id, mark = excluded.mark, request = excluded.request,
-        result = excluded.result, sender = excluded.sender,
+        result = excluded.result, wish = excluded.wish, sender = excluded.sender,
         worker = coalesce(excluded.worker, personakit_submits.worker), changed = now()
 """  # noqa: S608
 _UNFINISHED = f"""

@@ -14,6 +14,7 @@ MIGRATIONS = (
         mark TEXT NOT NULL,
         request TEXT,
         result TEXT,
+        wish TEXT,
         sender TEXT,
         worker TEXT,
         changed TIMESTAMPTZ NOT NULL DEFAULT now()

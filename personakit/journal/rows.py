@@ -11,7 +11,7 @@ from personakit.journal.entry import Entry, Mark
 from personakit.models import Persona, TrackRef
 from personakit.receipt import Ability, Receipt
 
-COLUMNS = "key, provider, kind, at, job_id, mark, request, result, sender"
+COLUMNS = "key, provider, kind, at, job_id, mark, request, result, wish, sender"
 """Of the table of submits, in the order of `to_row`."""
 
 
@@ -27,19 +27,21 @@ def to_row(entry: Entry) -> tuple[str | int | None, ...]:
         entry.mark.value,
         dump(entry.request),
         dump(entry.result),
+        entry.wish,
         entry.sender,
     )
 
 
 def to_entry(row: Sequence[Any], *, is_held: bool = False) -> Entry:
     """Read an entry back."""
-    key, provider, kind, at, job_id, mark, request, result, sender = row
+    key, provider, kind, at, job_id, mark, request, result, wish, sender = row
     ability = Ability(kind)
     return Entry(
         Receipt(provider, ability, key, datetime.fromtimestamp(at, UTC), job_id),
         Mark(mark),
         load_request(ability, request),
         load_result(ability, result),
+        wish,
         sender,
         is_held,
     )

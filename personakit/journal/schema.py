@@ -41,6 +41,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE submits ADD COLUMN sender TEXT;
+    ALTER TABLE submits ADD COLUMN wish TEXT;
     """,
 )
 """How a file of each version becomes one of the next."""

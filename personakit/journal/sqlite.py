@@ -23,7 +23,13 @@ import attrs
 
 from personakit.errors import JournalError
 from personakit.journal.entry import Duration, Entry, merge, select
-from personakit.journal.rows import to_entry, to_persona, to_persona_row, to_row
+from personakit.journal.rows import (
+    COLUMNS,
+    to_entry,
+    to_persona,
+    to_persona_row,
+    to_row,
+)
 from personakit.journal.schema import MIGRATIONS
 from personakit.models import Persona
 
@@ -37,23 +43,19 @@ DURATIONS = 5000
 """Durations that are kept when they are next asked for."""
 
 _APPLICATION = 0x50_4B_4A_31  # "PKJ1", in the file's header
-_WRITE = """
-    INSERT INTO submits
-        (key, provider, kind, at, job_id, mark, request, result, sender, changed)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_WRITE = f"""
+    INSERT INTO submits ({COLUMNS}, changed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET
         job_id = excluded.job_id, mark = excluded.mark, request = excluded.request,
-        result = excluded.result, sender = excluded.sender,
+        result = excluded.result, wish = excluded.wish, sender = excluded.sender,
         changed = excluded.changed
-"""
-_FIND = """
-    SELECT key, provider, kind, at, job_id, mark, request, result, sender
-    FROM submits WHERE key = ?
-"""
-_UNFINISHED = """
-    SELECT key, provider, kind, at, job_id, mark, request, result, sender
-    FROM submits WHERE provider = ? AND mark <> 'closed' ORDER BY number
-"""
+"""  # noqa: S608 - made of constants
+_FIND = f"SELECT {COLUMNS} FROM submits WHERE key = ?"  # noqa: S608
+_UNFINISHED = f"""
+    SELECT {COLUMNS} FROM submits WHERE provider = ? AND mark <> 'closed'
+    ORDER BY number
+"""  # noqa: S608
 _IS_KNOWN = "SELECT 1 FROM submits WHERE provider = ? AND job_id = ?"
 _PRUNE = "DELETE FROM submits WHERE mark = 'closed' AND changed < ?"
 _REMEMBER = """

@@ -136,6 +136,17 @@ async def test_who_sends_is_kept(journal: Journal):
     assert found.sender == "a"
 
 
+async def test_wishes_are_kept(journal: Journal):
+    """The caller's own key stays with its submit, to the end."""
+    receipt = make(job_id="j")
+    await journal.record(Entry(receipt, Mark.INTENT, wish="order 1"))
+    for mark in (Mark.SENDING, Mark.ACCEPTED):
+        await journal.record(Entry(receipt, mark))
+    [entry] = await journal.claim("evolink")
+
+    assert entry.wish == "order 1"
+
+
 async def test_claims(journal: Journal):
     """What is open is claimed, all of it, the oldest, or what is named."""
     receipts = [make(job_id=str(number)) for number in range(3)]

@@ -45,6 +45,30 @@ async def test_second_submit_takes_up_the_first(emulator, journal):
     assert len(emulator.charges) == 2
 
 
+async def test_key_is_told_after_a_restart(emulator, journal):
+    """Whose job it is, the journal knows, and a job without a key has none."""
+    async with connect(emulator, journal=journal) as kit:
+        first = await kit.submit(SONG, key="chat 42, message 7")
+        again = await kit.submit(SONG, key="chat 42, message 7")
+        other = await kit.submit(SONG)
+    async with connect(emulator, journal=journal) as later:
+        found = {job.id: job.key async for job in later.resume()}
+        attached = later.attach(first.token)
+
+    assert first.key == again.key == "chat 42, message 7"
+    assert found == {first.id: first.key, other.id: None}
+    assert attached.key is None
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "a\0b", "\ud800", "x" * 251])
+async def test_key_that_cannot_be_kept(kit, emulator, key):
+    """A key that no journal can keep is refused, and nothing is sent."""
+    with pytest.raises(InvalidRequest, match="key"):
+        await kit.submit(SONG, key=key)
+
+    assert emulator.charges == ()
+
+
 async def test_many_at_once_pay_once(kit, emulator):
     """Whatever the race, one of them sends, and all have its job."""
     jobs = await asyncio.gather(*(kit.submit(SONG, key="k") for _ in range(10)))

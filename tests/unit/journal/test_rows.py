@@ -19,13 +19,13 @@ from personakit.receipt import Ability, Receipt
 def test_entry():
     """Every column has its place, and an entry comes back whole."""
     receipt = Receipt("evolink", Ability.MUSIC, job_id="j")
-    entry = Entry(receipt, Mark.ACCEPTED, MusicRequest(idea="a"), None, "me")
+    entry = Entry(receipt, Mark.ACCEPTED, MusicRequest(idea="a"), None, "order 1", "me")
     row = to_row(entry)
     held = to_entry(row, is_held=True)
 
     assert len(row) == len(COLUMNS.split(","))
     assert held == entry
-    assert (held.sender, held.is_held) == ("me", True)
+    assert (held.wish, held.sender, held.is_held) == ("order 1", "me", True)
 
 
 def test_hostile_text():
