@@ -63,10 +63,11 @@ class PersonaKit(Batches, Operations, Readings):
             dialect of your own making.
         api_key: None to take it from the environment: ``EVOLINK_API_KEY``,
             ``SUNOAPI_API_KEY``, ``KIE_API_KEY`` or ``MUSICMINT_API_KEY``.
-        base_url: None for the service's own address; MusicMint publishes none, so there
+        base_url: None to take it from the environment, ``EVOLINK_BASE_URL`` say, or
+            else the service's own; MusicMint publishes none, so there
             it must be given. Must be https, except on this machine.
         files_url: Address that takes uploads, where that is another one; None for the
-            service's own, unless `base_url` is given: then uploads need it too.
+            service's own, where the address is too: else uploads need it too.
         callback_url: Where the service shall report on the way, None for nowhere. To
             have this client heed the reports, call `callbacks` instead.
         session: An `aiohttp.ClientSession` of the caller, borrowed and never closed;
@@ -107,8 +108,8 @@ class PersonaKit(Batches, Operations, Readings):
         limits: Limits | None = None,
     ) -> None:
         self._provider = find_provider(provider)
-        self._base_url = find_base_url(self._provider, base_url)
-        files = files_url if base_url or files_url else self._provider.files_url
+        self._base_url, is_own = find_base_url(self._provider, base_url)
+        files = self._provider.files_url if is_own and not files_url else files_url
         self._files_url = None if files is None else check_base_url(files, "files_url")
         self._callback_url = callback_url
         self._key = find_key(api_key, self._provider.key_variable)

@@ -15,19 +15,25 @@ from personakit.transport import check_base_url
 _KEY = re.compile(r"[!-~]+")
 
 
-def find_base_url(provider: Provider, given: str | None) -> URL:
-    """Return the address that was given, or the service's own.
+def find_base_url(provider: Provider, given: str | None) -> tuple[URL, bool]:
+    """Return the address that was given, or that of the environment, or the service's.
+
+    Returns:
+        The address, and whether it is the service's own.
 
     Raises:
         InvalidRequest: there is none, or it is none that may be used.
     """
-    if given is None and provider.base_url is None:
+    variable = provider.key_variable.replace("_API_KEY", "_BASE_URL")
+    told = given if given is not None else os.environ.get(variable)
+    if told is None and provider.base_url is None:
         raise refuse(
             "base_url",
             f"must be given, since {provider.name} publishes none",
-            "Pass the address that the service gave you",
+            f"Pass the address that the service gave you, or set {variable}",
         )
-    return check_base_url(provider.base_url or "" if given is None else given)
+    own = provider.base_url or ""
+    return check_base_url(own if told is None else told), told is None
 
 
 def find_key(given: str | None, variable: str) -> str:

@@ -55,3 +55,28 @@ def test_address_that_nobody_publishes_must_be_given():
     """MusicMint prints only a placeholder, so the caller must know the address."""
     with pytest.raises(InvalidRequest, match="base_url must be given, since musicmint"):
         PersonaKit("musicmint", api_key="k")
+
+
+def test_address_comes_from_the_environment(monkeypatch):
+    """Without an address of its own the client takes the service's variable."""
+    monkeypatch.setenv("EVOLINK_BASE_URL", "http://127.0.0.1:1/env")
+    told = PersonaKit("evolink", api_key="k" * 9)
+    given = PersonaKit("evolink", api_key="k" * 9, base_url="http://127.0.0.1:1/own")
+    monkeypatch.delenv("EVOLINK_BASE_URL")
+    own = PersonaKit("evolink", api_key="k" * 9)
+
+    assert [str(kit._base_url) for kit in (told, given)] == [
+        "http://127.0.0.1:1/env",
+        "http://127.0.0.1:1/own",
+    ]
+    assert own._base_url.host == "api.evolink.ai"
+
+
+def test_uploads_follow_the_address(monkeypatch):
+    """A service's own place for files serves its own address alone."""
+    own = PersonaKit("kie", api_key="k" * 9)
+    monkeypatch.setenv("KIE_BASE_URL", "http://127.0.0.1:1")
+    told = PersonaKit("kie", api_key="k" * 9)
+
+    assert own._files_url is not None
+    assert told._files_url is None
