@@ -36,15 +36,16 @@ async def listen(worker: Process, done: dict[str, str]) -> None:
 
 async def main() -> None:
     """Order songs, kill a worker, and count what comes of it."""
-    async with Emulator(speed=10, credits=10_000) as emulator:
+    async with Emulator(speed=5, credits=10_000) as emulator:
         os.environ["EVOLINK_BASE_URL"] = emulator.url("evolink")
         os.environ["EVOLINK_API_KEY"] = emulator.api_key
         await (await start("order.py", str(SONGS))).wait()
         done: dict[str, str] = {}
         workers = [await start("worker.py") for _ in range(2)]
         listening = [asyncio.create_task(listen(worker, done)) for worker in workers]
-        while len(emulator.charges) < SONGS // 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        while len(emulator.charges) < SONGS:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)  # all songs are being made
         workers[0].send_signal(signal.SIGKILL)
         print(f"worker {workers[0].pid} is killed")
         while len(done) < SONGS:  # noqa: ASYNC110
