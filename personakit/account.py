@@ -1,22 +1,26 @@
 """What all commands that use an account share: options, output and exit codes.
 
-Keys come from the environment only, never from the command line, where other users of
-the machine could read them.
+Keys come from the environment or the keyring, never from the command line, where other
+users of the machine could read them. What is not said on the command line comes from
+the environment, then from the file of settings.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import tomllib
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
 
 import attrs
 import click
-from platformdirs import user_data_path
+from platformdirs import user_config_path, user_data_path
+from rich.console import Console
 
 from personakit.client import DEFAULT_TIMEOUT, PersonaKit
 from personakit.errors import (
@@ -28,11 +32,14 @@ from personakit.errors import (
     Unsupported,
     WaitTimeout,
 )
-from personakit.providers import PROVIDERS
+from personakit.keys import find_stored_key
+from personakit.providers import PROVIDERS, find_provider
 
 REFUSED, FAILED, UNKNOWN, RUNNING, INTERRUPTED = 3, 4, 5, 6, 130
 """Exit codes; 0 is done, 2 wrong usage."""
 _REFUSALS = (AuthenticationError, InsufficientCredits, InvalidRequest, Unsupported)
+_SETTINGS = {"provider": str, "base_url": str, "journal": str, "timeout": float}
+_URLS = ("postgresql:", "postgres:")
 
 
 def find_exit_code(error: PersonaKitError) -> int:
@@ -44,33 +51,79 @@ def find_exit_code(error: PersonaKitError) -> int:
     return REFUSED if isinstance(error, _REFUSALS) else FAILED
 
 
-@attrs.frozen
+def find_settings_path() -> Path:
+    """Return where the file of settings is, or would be."""
+    told = os.environ.get("PERSONAKIT_CONFIG")
+    return Path(told) if told else user_config_path("personakit") / "config.toml"
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the file of settings; one that is missing sets nothing.
+
+    Raises:
+        UsageError: the file has a mistake.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{path} cannot be read: {error}") from error
+    for name, value in told.items():
+        shape = _SETTINGS.get(name)
+        if shape is None:
+            known = ", ".join(_SETTINGS)
+            raise click.UsageError(f"{path}: {name} is none of {known}")
+        if not isinstance(value, (float, int) if shape is float else shape):
+            raise click.UsageError(f"{path}: {name} must be a {shape.__name__}")
+    if told.get("provider", "evolink") not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        raise click.UsageError(f"{path}: provider must be one of {known}")
+    return told
+
+
+@attrs.frozen(slots=False)
 class Account:
     """What the options of every such command say.
 
     Attributes:
         provider: Name of the service.
         base_url: None for its own.
-        journal: Path of the file in which submits are kept.
+        journal: Path of the file in which submits are kept, or URL of a database.
         timeout: Seconds.
         as_json: True to print JSON only.
     """
 
     provider: str
     base_url: str | None
-    journal: Path
+    journal: str
     timeout: float
     as_json: bool
 
+    @cached_property
+    def console(self) -> Console:
+        """Where people are told what is going on, beside the output."""
+        return Console(stderr=True, quiet=self.as_json)
+
     def open(self) -> PersonaKit:
         """Make the client."""
-        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        if not self.journal.startswith(_URLS):
+            Path(self.journal).parent.mkdir(parents=True, exist_ok=True)
         return PersonaKit(
             self.provider,
+            api_key=self.find_key()[0],
             base_url=self.base_url,
             journal=self.journal,
             timeout=self.timeout,
         )
+
+    def find_key(self) -> tuple[str | None, str]:
+        """Return the key, None for none, and where it is or should be."""
+        variable = find_provider(self.provider).key_variable
+        if os.environ.get(variable):
+            return os.environ[variable], variable
+        stored = find_stored_key(variable)
+        return stored, variable if stored is None else "the keyring"
 
     def say(self, text: str) -> None:
         """Tell people what is going on, beside the output."""
@@ -83,6 +136,25 @@ class Account:
         click.echo(told)
 
 
+def _make_account(
+    *,
+    provider: str | None,
+    base_url: str | None,
+    journal: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> Account:
+    """Fill in what was not said from the file of settings, and the usual."""
+    told = read_settings(find_settings_path())
+    return Account(
+        provider or told.get("provider", "evolink"),
+        base_url or told.get("base_url"),
+        journal or told.get("journal", str(user_data_path("personakit") / "jobs.db")),
+        told.get("timeout", DEFAULT_TIMEOUT) if timeout is None else timeout,
+        as_json,
+    )
+
+
 def account_command(
     command: Callable[..., Coroutine[Any, Any, None]],
 ) -> Callable[..., None]:
@@ -91,11 +163,9 @@ def account_command(
     @click.option(
         "--provider",
         type=click.Choice(tuple(PROVIDERS)),
-        default="evolink",
-        show_default=True,
         envvar="PERSONAKIT_PROVIDER",
         show_envvar=True,
-        help="Service. Its key comes from its own variable, EVOLINK_API_KEY say.",
+        help="Service, evolink if not told; its key is in EVOLINK_API_KEY, say.",
     )
     @click.option(
         "--base-url",
@@ -105,24 +175,30 @@ def account_command(
     )
     @click.option(
         "--journal",
-        type=click.Path(dir_okay=False, path_type=Path),
-        default=lambda: user_data_path("personakit") / "jobs.db",
         envvar="PERSONAKIT_JOURNAL",
         show_envvar=True,
-        help="File in which every submit is kept.",
+        help="File in which every submit is kept, or the URL of a database.",
     )
-    @click.option("--timeout", default=DEFAULT_TIMEOUT, show_default=True)
+    @click.option(
+        "--timeout", type=float, help=f"Seconds, {DEFAULT_TIMEOUT:g} usually."
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
     @wraps(command)
     def run(
-        provider: str,
+        provider: str | None,
         base_url: str | None,
-        journal: Path,
-        timeout: float,
+        journal: str | None,
+        timeout: float | None,
         as_json: bool,  # noqa: FBT001 - click passes it by name
         **more: Any,
     ) -> None:
-        account = Account(provider, base_url, journal, timeout, as_json)
+        account = _make_account(
+            provider=provider,
+            base_url=base_url,
+            journal=journal,
+            timeout=timeout,
+            as_json=as_json,
+        )
         try:
             asyncio.run(command(account, **more))
         except PersonaKitError as error:

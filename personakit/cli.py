@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from personakit.archive import dump
 from personakit.commands import COMMANDS
-from personakit.demo import Show, Summary, run_demo
+from personakit.console import showing
+from personakit.demo import Summary, run_demo
+from personakit.doctor import doctor, key
 from personakit.emulator import Emulator
 from personakit.errors import PersonaKitError
+from personakit.jobcommands import download, jobs
 from personakit.journal import Entry, Mark, SqliteJournal
-from personakit.models import Snapshot
 from personakit.providers import PROVIDERS
 from personakit.version import __version__
 
@@ -67,17 +66,8 @@ def demo(out: Path, provider: str, *, as_json: bool) -> None:
     no account, no network, no cost.
     """
     console = Console(quiet=as_json)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    is_live = console.is_terminal and not as_json
-    show = _show_live(progress) if is_live else _show_lines(console)
     try:
-        with progress if is_live else nullcontext():
+        with showing(console) as show:
             summary = asyncio.run(run_demo(out, show, provider))
     except PersonaKitError as error:
         raise click.ClickException(str(error)) from error
@@ -86,26 +76,6 @@ def demo(out: Path, provider: str, *, as_json: bool) -> None:
     else:
         console.print(_to_table(summary))
         console.print(f"Listen: {out}", soft_wrap=True, highlight=False)
-
-
-def _show_live(progress: Progress) -> Show:
-    bars: dict[str, TaskID] = {}
-
-    def show(step: str, snapshot: Snapshot[Any]) -> None:
-        if step not in bars:
-            bars[step] = progress.add_task(step, total=1.0, state="")
-        done = 1.0 if snapshot.state.is_final else snapshot.progress or 0.0
-        progress.update(bars[step], completed=done, state=snapshot.state.value)
-
-    return show
-
-
-def _show_lines(console: Console) -> Show:
-    def show(step: str, snapshot: Snapshot[Any]) -> None:
-        percent = f" {snapshot.progress:.0%}" if snapshot.progress else ""
-        console.print(f"{step}: {snapshot.state.value}{percent}", highlight=False)
-
-    return show
 
 
 def _to_table(summary: Summary) -> Table:
@@ -206,30 +176,36 @@ def _entry_to_json(entry: Entry) -> dict[str, object]:
     help="Seconds of the service's clock in one real second.",
 )
 @click.option("--credits", "credits_", default=1000.0, show_default=True)
-def emulate(port: int, speed: float, credits_: float) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object first.")
+def emulate(port: int, speed: float, credits_: float, *, as_json: bool) -> None:
     """Run local services that behave like the real ones, until Ctrl-C.
 
     They refuse what the real services refuse, keep credits, take their time, and serve
     playable audio. Nothing leaves this machine.
     """
     try:
-        asyncio.run(_serve(port, speed, credits_))
+        asyncio.run(_serve(port, speed, credits_, as_json=as_json))
     except KeyboardInterrupt:
-        click.echo("Stopped.")
+        click.echo("Stopped.", err=as_json)
     except OSError as error:
         raise click.ClickException(f"Port {port}: {error.strerror}") from error
 
 
-async def _serve(port: int, speed: float, credits_: float) -> None:
+async def _serve(port: int, speed: float, credits_: float, *, as_json: bool) -> None:
     async with Emulator(speed=speed, credits=credits_, port=port) as emulator:
-        for provider in PROVIDERS:
-            click.echo(
-                f'PersonaKit("{provider}", api_key="{emulator.api_key}",\n'
-                f'           base_url="{emulator.url(provider)}")\n'
-            )
-        click.echo("Ctrl-C stops it.")
+        if as_json:
+            urls = {provider: emulator.url(provider) for provider in PROVIDERS}
+            told = {"api_key": emulator.api_key, "base_urls": urls}
+            click.echo(json.dumps(told))
+        else:
+            for provider in PROVIDERS:
+                click.echo(
+                    f'PersonaKit("{provider}", api_key="{emulator.api_key}",\n'
+                    f'           base_url="{emulator.url(provider)}")\n'
+                )
+            click.echo("Ctrl-C stops it.")
         await asyncio.Event().wait()
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, jobs, download, doctor, key):
     cli.add_command(command)

@@ -1,8 +1,7 @@
-"""The commands that use an account: songs, personas, jobs and batches."""
+"""The commands that make something: songs, personas and batches."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -15,13 +14,13 @@ import attrs
 import click
 
 from personakit.account import Account, account_command, find_exit_code
-from personakit.archive import dump
 from personakit.batch import CONCURRENCY, Outcome
 from personakit.client import PersonaKit
+from personakit.console import counting
 from personakit.errors import InvalidRequest, PersonaKitError
-from personakit.job import Job
+from personakit.jobcommands import finish, follow, out_option
 from personakit.lines import read_line
-from personakit.models import Persona, Result, Stems, Track, TrackRef, VocalWindow
+from personakit.models import Persona, Track, TrackRef, VocalWindow
 from personakit.requests import (
     CoverRequest,
     ExtendRequest,
@@ -29,51 +28,9 @@ from personakit.requests import (
     MusicRequest,
     PersonaRequest,
 )
+from personakit.results import describe, to_json
 
 T = TypeVar("T")
-
-LAST_WORD = 0.5
-"""Seconds for telling of the last change after a wait has ended."""
-
-
-async def _follow(account: Account, job: Job[T]) -> T:
-    """Wait for a job, telling of each change."""
-
-    async def tell() -> None:
-        async for snapshot in job.updates():
-            percent = f" {snapshot.progress:.0%}" if snapshot.progress else ""
-            account.say(f"{job.receipt.kind}: {snapshot.state}{percent}")
-
-    account.say(job.token)
-    telling = asyncio.ensure_future(tell())
-    try:
-        return await job
-    finally:
-        await asyncio.wait({telling}, timeout=LAST_WORD)
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
-
-
-def describe(result: Result | None) -> str:
-    """Return a result as people read it, a line for each track."""
-    match result:
-        case Persona():
-            return f"{result.id}  {result.name or ''}".rstrip()
-        case Stems():
-            tracks = (result.vocals, result.instrumental)
-            return "\n".join(describe(track) for track in tracks if track)
-        case Track():
-            title, url = result.title or "untitled", result.audio_url or "no address"
-            return f"{result.job_id}/{result.track_id}  {title}  {url}"
-        case tuple():
-            return "\n".join(map(describe, result))
-        case _:
-            return ""
-
-
-def _to_json(result: Result | None) -> Any:
-    text = dump(result)
-    return None if text is None else json.loads(text)
 
 
 @click.command("credits")
@@ -98,11 +55,7 @@ def _song_command(command: Callable[..., Any]) -> Callable[..., None]:
         click.option("--instrumental", is_flag=True, help="Without a voice."),
         click.option("--persona", "voice", help="Name or id of one that sings."),
         click.option("--detach", is_flag=True, help="Do not wait; print the token."),
-        click.option(
-            "--out",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Folder to save the audio in.",
-        ),
+        out_option,
     )
     made = account_command(command)
     for option in reversed(options):
@@ -127,8 +80,8 @@ async def _make_song(
         if detach:
             account.show(job.token, {"token": job.token})
             return
-        tracks = await _follow(account, job)
-        await _finish(account, kit, tracks, out)
+        tracks = await follow(account, job)
+        await finish(account, kit, tracks, out)
 
 
 def _read_source(text: str) -> TrackRef | str:
@@ -168,16 +121,6 @@ async def _find_persona(kit: PersonaKit, name: str) -> Persona:
     return known or Persona(name, kit.provider)  # made elsewhere, so an id
 
 
-async def _finish(
-    account: Account, kit: PersonaKit, result: Result, out: Path | None
-) -> None:
-    """Print a result, and save its audio where that is wished for."""
-    account.show(describe(result), _to_json(result))
-    if out is not None and isinstance(result, tuple):
-        for track in result:
-            account.say(f"Saved {await kit.download(track, out)}")
-
-
 @click.group()
 def persona() -> None:
     """Make and look up personas."""
@@ -202,8 +145,8 @@ async def create_persona(
     track = cast("TrackRef", _read_source(source))  # the request refuses others
     request = PersonaRequest(track, window=part, **wish)
     async with account.open() as kit:
-        voice = await _follow(account, await kit.submit(request))
-    account.show(describe(voice), _to_json(voice))
+        voice = await follow(account, await kit.submit(request))
+    account.show(describe(voice), to_json(voice))
 
 
 @persona.command("list")
@@ -212,7 +155,7 @@ async def list_personas(account: Account) -> None:
     """List the personas that the journal knows of the service."""
     async with account.open() as kit:
         voices = await kit.personas.list()
-    account.show("\n".join(map(describe, voices)), [*map(_to_json, voices)])
+    account.show("\n".join(map(describe, voices)), [*map(to_json, voices)])
 
 
 @persona.command("forget")
@@ -223,49 +166,6 @@ async def forget_persona(account: Account, *, persona_id: str) -> None:
     async with account.open() as kit:
         known = await kit.personas.forget(persona_id)
     account.show("Forgotten." if known else "Not known.", {"forgotten": known})
-
-
-@click.group()
-def jobs() -> None:
-    """Look at jobs that have not been seen to end."""
-
-
-@jobs.command("list")
-@account_command
-async def list_jobs(account: Account) -> None:
-    """List them, oldest first, without asking the service."""
-    async with account.open() as kit:
-        receipts = [job.receipt async for job in kit.resume()]
-    lines = [
-        f"{one.at:%Y-%m-%d %H:%M:%S}Z  {one.kind}  {one.token}" for one in receipts
-    ]
-    account.show("\n".join(lines), [one.token for one in receipts])
-
-
-@jobs.command("resume")
-@click.argument("tokens", nargs=-1)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to save the audio in.",
-)
-@account_command
-async def resume_jobs(
-    account: Account, *, tokens: tuple[str, ...], out: Path | None
-) -> None:
-    """Wait for them, or for those of the TOKENS, and print what they made."""
-    worst: PersonaKitError | None = None
-    async with account.open() as kit:
-        chosen = [kit.attach(token) for token in tokens]
-        waiting = chosen or [job async for job in kit.resume()]
-        async for job in kit.as_completed(waiting):
-            try:
-                await _finish(account, kit, await job, out)
-            except PersonaKitError as error:
-                account.say(f"{job.id}: {error}")
-                worst = error
-    if worst is not None:
-        raise worst
 
 
 @click.command()
@@ -294,14 +194,15 @@ async def batch(
             name=name or Path(source.name).name,
             concurrency=concurrency,
         )
-        async for outcome in _closing(outcomes):
-            count += 1
-            error = bad.get(outcome.number) or outcome.error
-            if error is not None:
-                errors.append(error)
-            out.write(json.dumps(_outcome_to_json(outcome, error)) + "\n")
-            out.flush()
-            account.say(f"{count} ended, {len(errors)} of them without a result")
+        with counting(account.console) as tell:
+            async for outcome in _closing(outcomes):
+                count += 1
+                error = bad.get(outcome.number) or outcome.error
+                if error is not None:
+                    errors.append(error)
+                out.write(json.dumps(_outcome_to_json(outcome, error)) + "\n")
+                out.flush()
+                tell(f"{count} ended, {len(errors)} of them without a result")
     told = {"ended": count, "without a result": len(errors)}
     account.show(f"{count - len(errors)} of {count} made", told)
     if errors:
@@ -338,11 +239,11 @@ def _outcome_to_json(
     receipt = outcome.receipt
     return {
         "line": outcome.number + 1,
-        "result": _to_json(outcome.result),
+        "result": to_json(outcome.result),
         "error": None if error is None else str(error),
         "charged": None if error is None else error.charged,
         "token": None if receipt is None else receipt.token,
     }
 
 
-COMMANDS = (show_credits, generate, extend, cover, persona, jobs, batch)
+COMMANDS = (show_credits, generate, extend, cover, persona, batch)

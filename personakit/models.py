@@ -133,6 +133,19 @@ class Stems:
 
 
 @attrs.frozen
+class Ping:
+    """How a service answered.
+
+    Attributes:
+        seconds: Until its answer was there.
+        clock: Seconds by which its clock is ahead of ours, None when not told.
+    """
+
+    seconds: float
+    clock: float | None = None
+
+
+@attrs.frozen
 class Credits:
     """The balance of an account.
 

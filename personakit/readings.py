@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from functools import partial
 
 import attrs
 
 from personakit.job import Job
-from personakit.models import Credits, Listed, Result, Track, TrackRef
+from personakit.models import Credits, Listed, Ping, Result, Track, TrackRef
 from personakit.receipt import Ability
+from personakit.wire import Call, Response
 from personakit.workflows import Engine, ask, deadline_in
 
 ASK_TIMEOUT = 60.0
@@ -43,6 +46,39 @@ class Readings(ABC):
         engine, deadline = await self._here(), deadline_in(timeout)
         build = engine.provider.build_credits
         return await ask(engine, Ability.CREDITS, build, deadline=deadline)
+
+    async def ping(self, *, timeout: float = ASK_TIMEOUT) -> Ping:
+        """Ask the service for something small, to see that it answers; costs nothing.
+
+        Args:
+            timeout: Seconds, repetitions included.
+
+        Raises:
+            AuthenticationError: the key is wrong.
+            ServiceUnavailable: no answer in time.
+        """
+        engine, deadline = await self._here(), deadline_in(timeout)
+        provider, loop = engine.provider, asyncio.get_running_loop()
+        can_tell_credits = Ability.CREDITS in provider.abilities
+        ability = Ability.CREDITS if can_tell_credits else Ability.JOBS
+
+        def build() -> Call[datetime | None]:
+            call = (
+                provider.build_credits() if can_tell_credits else provider.build_jobs(1)
+            )
+
+            def parse(response: Response) -> datetime | None:
+                call.parse(response)
+                return response.date
+
+            return Call(call.request, parse)
+
+        began = loop.time()
+        date = await ask(engine, ability, build, deadline=deadline)
+        seconds = loop.time() - began
+        if date is None:
+            return Ping(seconds)
+        return Ping(seconds, (date - datetime.now(UTC)).total_seconds())
 
     async def track(
         self, track: Track | TrackRef, *, timeout: float = ASK_TIMEOUT

@@ -127,6 +127,11 @@ class Response:
         return find_request_id(self.headers)
 
     @property
+    def date(self) -> datetime | None:
+        """When the service answered, by its own clock; None when not told."""
+        return _parse_date(self.headers.get("Date", ""))
+
+    @property
     def retry_after(self) -> float | None:
         """Seconds to pause, 0 to 3600, None when absent or not understood.
 
@@ -139,7 +144,7 @@ class Response:
         then = _parse_date(value)
         if then is None:
             return None
-        now = _parse_date(self.headers.get("Date", "")) or datetime.now(UTC)
+        now = self.date or datetime.now(UTC)
         return min(max((then - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT)
 
 

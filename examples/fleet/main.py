@@ -36,7 +36,7 @@ async def listen(worker: Process, done: dict[str, str]) -> None:
 
 async def main() -> None:
     """Order songs, kill a worker, and count what comes of it."""
-    async with Emulator(speed=5, credits=10_000) as emulator:
+    async with Emulator(speed=15, credits=10_000) as emulator:
         os.environ["EVOLINK_BASE_URL"] = emulator.url("evolink")
         os.environ["EVOLINK_API_KEY"] = emulator.api_key
         await (await start("order.py", str(SONGS))).wait()

@@ -7,7 +7,13 @@ import pytest
 from click.testing import CliRunner
 
 from personakit import errors
-from personakit.account import Account, account_command, find_exit_code
+from personakit.account import (
+    Account,
+    account_command,
+    find_exit_code,
+    find_settings_path,
+    read_settings,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +53,7 @@ def test_interruption_says_how_to_go_on(monkeypatch):
 )
 def test_output(as_json, out, err, tmp_path, capsys):
     """Programs get one JSON value and nothing else."""
-    account = Account("evolink", None, tmp_path / "jobs.db", 9.0, as_json)
+    account = Account("evolink", None, str(tmp_path / "jobs.db"), 9.0, as_json)
     account.say("note")
     account.show("text", {"ö": 1})
 
@@ -58,6 +64,77 @@ async def test_folder_of_the_journal_is_made(tmp_path, monkeypatch):
     """A fresh machine has none yet."""
     monkeypatch.setenv("EVOLINK_API_KEY", "key")
     path = tmp_path / "a" / "b" / "jobs.db"
-    async with Account("evolink", None, path, 9.0, as_json=False).open() as kit:
+    async with Account("evolink", None, str(path), 9.0, as_json=False).open() as kit:
         assert kit.provider == "evolink"
     assert path.parent.is_dir()
+
+
+async def test_url_of_a_database_is_no_file(tmp_path, monkeypatch, postgres):
+    """It is passed on as it is."""
+    monkeypatch.setenv("EVOLINK_API_KEY", "key")
+    monkeypatch.chdir(tmp_path)
+    kit = Account("evolink", None, postgres.make_place(), 9.0, as_json=True).open()
+
+    assert "Postgres" in repr(kit._journal)
+    assert list(tmp_path.iterdir()) == []
+
+
+SETTINGS = """
+provider = "sunoapi"
+base_url = "http://127.0.0.1:1"
+journal = "here.db"
+timeout = 5
+"""
+
+
+def test_settings_are_weaker_than_the_environment(tmp_path, monkeypatch):
+    """The command line wins over the environment, and that over the file."""
+    path = tmp_path / "config.toml"
+    path.write_text(SETTINGS)
+    monkeypatch.setenv("PERSONAKIT_CONFIG", str(path))
+    monkeypatch.setenv("PERSONAKIT_PROVIDER", "kie")
+    seen: list[Account] = []
+
+    @click.command()
+    @account_command
+    async def look(account: Account) -> None:
+        seen.append(account)
+
+    CliRunner().invoke(look, [])
+    CliRunner().invoke(look, ["--provider", "evolink", "--timeout", "9"])
+    monkeypatch.delenv("PERSONAKIT_PROVIDER")
+    CliRunner().invoke(look, [])
+
+    assert [one.provider for one in seen] == ["kie", "evolink", "sunoapi"]
+    assert [one.timeout for one in seen] == [5, 9, 5]
+    assert {one.journal for one in seen} == {"here.db"}
+    assert {one.base_url for one in seen} == {"http://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("nonsense", "cannot be read"),
+        ("colour = 1", "colour is none of provider"),
+        ("timeout = '5'", "timeout must be a float"),
+        ("provider = 'x'", "provider must be one of evolink"),
+    ],
+)
+def test_mistakes_in_the_settings(tmp_path, text, complaint):
+    """The error names the file, the setting and what it must be."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(click.UsageError, match=complaint) as caught:
+        read_settings(path)
+
+    assert str(path) in caught.value.message
+
+
+def test_place_of_the_settings(monkeypatch, tmp_path):
+    """The platform's own, unless the environment tells another; it may be missing."""
+    monkeypatch.delenv("PERSONAKIT_CONFIG", raising=False)
+    usual = find_settings_path()
+
+    assert usual.name == "config.toml"
+    assert usual.parent.name == "personakit"
+    assert read_settings(tmp_path / "none.toml") == {}

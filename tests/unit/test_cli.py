@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import pty
@@ -18,11 +17,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
-from rich.progress import Progress
 
-from personakit import Ability, JobState, MusicRequest, PersonaKit, Snapshot, demo
-from personakit.cli import _serve, _show_live, cli
+from personakit import Ability, MusicRequest, PersonaKit, demo
+from personakit.cli import _serve, cli
 from personakit.convert import parse_token
 from personakit.errors import ServiceUnavailable
 from personakit.journal import Entry, Mark, SqliteJournal
@@ -107,23 +104,6 @@ def test_demo_is_alive_on_a_terminal(tmp_path):
     assert "Created, paid and saved" in shown
 
 
-def test_bars_follow_the_progress_of_each_job():
-    """Every job has one bar: it moves with the readings and ends full."""
-    progress = Progress(console=Console(file=io.StringIO()))
-    show = _show_live(progress)
-    running = Snapshot("j", JobState.RUNNING, "processing", progress=0.25)
-    show("Song", Snapshot("j", JobState.QUEUED, "pending"))
-    show("Song", running)
-    show("Persona", running)
-    show("Persona", Snapshot("j", JobState.COMPLETED, "completed"))
-
-    assert [(bar.description, bar.completed) for bar in progress.tasks] == [
-        ("Song", 0.25),
-        ("Persona", 1.0),
-    ]
-    assert progress.tasks[1].fields["state"] == "completed"
-
-
 def read_terminal(master: int) -> str:
     """Read what a program shows until it ends."""
     shown = b""
@@ -167,7 +147,7 @@ def test_emulate_serves_until_interrupted():
 
 async def test_emulate_tells_how_to_connect(capsys):
     """The first words of the server are its address and its key."""
-    serving = asyncio.create_task(_serve(0, 20, 5))
+    serving = asyncio.create_task(_serve(0, 20, 5, as_json=False))
     await asyncio.sleep(1)
     told = capsys.readouterr().out
     url = re.search(r'base_url="(.*/evolink)"', told)[1]
@@ -186,7 +166,7 @@ async def test_emulate_tells_how_to_connect(capsys):
 def test_emulate_in_process_can_be_interrupted(monkeypatch):
     """An interrupt ends the server with a word, not with a traceback."""
 
-    async def interrupt(*_):
+    async def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("personakit.cli._serve", interrupt)

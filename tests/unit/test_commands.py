@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from click.testing import CliRunner
 
-from personakit import Persona, Stems, Track, TrackRef
-from personakit.cli import cli
-from personakit.commands import _read_source, describe
-from personakit.convert import parse_token
-from personakit.emulator import Emulator, Fault
-from tests.conftest import in_thread
+from personakit import TrackRef
+from personakit.commands import _read_source
+from personakit.emulator import Fault
+from tests.unit.commandline import run, told
 
 pytestmark = pytest.mark.looptime(False)
-
-
-@pytest.fixture
-def account(service, monkeypatch, tmp_path):
-    """Set what the commands take from the environment."""
-    monkeypatch.setenv("EVOLINK_API_KEY", service.api_key)
-    monkeypatch.setenv("PERSONAKIT_BASE_URL", service.url("evolink"))
-    monkeypatch.setenv("PERSONAKIT_JOURNAL", str(tmp_path / "data" / "jobs.db"))
-    return service
-
-
-def run(*words: str, given: str | None = None):
-    return CliRunner().invoke(cli, words, input=given)
-
-
-def told(shown):
-    """Return the one JSON value that a command printed."""
-    assert shown.exit_code == 0, shown.output
-    return json.loads(shown.stdout)
 
 
 def test_credits(account):
@@ -125,31 +101,6 @@ def test_shells_complete_commands():
     assert "_personakit_completion()" in shown.stdout
 
 
-def test_detached_job_is_listed_and_resumed(account):
-    """A job that nobody waits for is found again by the journal or by its token."""
-    token = told(run("generate", "--idea", "rain", "--detach", "--json"))["token"]
-    listed = told(run("jobs", "list", "--json"))
-    by_token = run("jobs", "resume", token)
-    resumed = run("jobs", "resume")
-
-    assert listed == [token]
-    assert parse_token(token).job_id in by_token.stdout
-    assert (resumed.exit_code, resumed.stdout) == (0, "")
-    assert run("jobs", "list").stdout == "\n"
-    assert len(account.charges) == 1
-
-
-def test_resumed_jobs_are_saved(account, tmp_path):
-    """All jobs of the journal are awaited together."""
-    for _ in range(3):
-        run("generate", "--idea", "rain", "--detach")
-    assert len(run("jobs", "list").stdout.splitlines()) == 3
-    shown = run("jobs", "resume", "--out", str(tmp_path / "songs"))
-
-    assert shown.exit_code == 0, shown.output
-    assert len(list((tmp_path / "songs").iterdir())) == 6
-
-
 def test_persona_is_made_used_and_forgotten(account):
     """A persona is known by its name from then on."""
     song = account.seed_song()
@@ -166,23 +117,6 @@ def test_persona_is_made_used_and_forgotten(account):
     assert sung.exit_code == 0, sung.output
     assert forgotten == ["Forgotten.\n", "Not known.\n"]
     assert run(*song_words, "--persona", made["id"], given="La").exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("result", "shown"),
-    [
-        (None, ""),
-        (Persona("p", "evolink"), "p"),
-        (Track("evolink", "j", "t"), "j/t  untitled  no address"),
-        (
-            Stems(Track("x", "j", "a"), Track("x", "j", "b")),
-            "j/a  untitled  no address\nj/b  untitled  no address",
-        ),
-    ],
-)
-def test_results_are_described(result, shown):
-    """Every kind of result has a line of its own."""
-    assert describe(result) == shown
 
 
 @pytest.mark.parametrize(
@@ -215,17 +149,6 @@ def test_other_exit_codes(account, monkeypatch):
     assert "EVOLINK_API_KEY" in shown.stderr
 
 
-def test_failed_job_does_not_hide_the_others(account):
-    """When jobs are resumed, each is told of, and the worst ends the command."""
-    account.inject(Fault.fails("service_error"), on="submit", times=1)
-    for _ in range(2):
-        run("generate", "--idea", "rain", "--detach")
-    shown = run("jobs", "resume")
-
-    assert shown.exit_code == 4
-    assert len(shown.stdout.splitlines()) == 2
-
-
 def test_batch(account, tmp_path):
     """Each line has an outcome; a bad one names itself, and suffers alone."""
     lines = [
@@ -250,39 +173,3 @@ def test_batch(account, tmp_path):
     assert again.exit_code == 0, again.output
     assert again.stdout == "3 of 3 made\n"
     assert len(account.charges) == 3
-
-
-def test_interrupted_wait_says_how_to_go_on(monkeypatch, tmp_path):
-    """Ctrl-C leaves the job running, and the next command finds it."""
-    with in_thread(Emulator(speed=20)) as service:
-        environment = {
-            **os.environ,
-            "EVOLINK_API_KEY": service.api_key,
-            "PERSONAKIT_BASE_URL": service.url("evolink"),
-            "PERSONAKIT_JOURNAL": str(tmp_path / "jobs.db"),
-        }
-        command = [sys.executable, "-m", "personakit"]
-        process = subprocess.Popen(
-            [*command, "generate", "--idea", "rain"],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stderr is not None
-        parse_token(process.stderr.readline().strip())  # it was accepted
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        _, last = process.communicate(timeout=20)
-
-        assert process.returncode == 130
-        assert "personakit jobs resume" in last
-        resumed = subprocess.run(
-            [*command, "jobs", "resume", "--json"],
-            env=environment,
-            capture_output=True,
-            check=True,
-            timeout=60,
-        )
-
-    assert len(json.loads(resumed.stdout)) == 2
-    assert len(service.charges) == 1

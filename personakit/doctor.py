@@ -1,0 +1,142 @@
+"""The commands that see to a working set-up: doctor, key."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import attrs
+import click
+
+from personakit.account import (
+    FAILED,
+    Account,
+    account_command,
+    find_settings_path,
+    read_settings,
+)
+from personakit.client import PersonaKit
+from personakit.errors import PersonaKitError
+from personakit.journal import Mark
+from personakit.keys import has_keyring, store_key
+from personakit.providers import PROVIDERS, find_provider
+from personakit.version import __version__
+
+PATIENCE = 10.0
+"""Seconds for the service to answer."""
+SKEW = 60.0
+"""Seconds from which on a difference of clocks is told as a fault."""
+_EXTRAS = {
+    "keyring": "keyring",
+    "postgres": "psycopg",
+    "procrastinate": "procrastinate",
+}
+
+
+@attrs.frozen
+class Finding:
+    """What one look has shown.
+
+    Attributes:
+        what: Was looked at.
+        is_good: False for what has to be mended.
+        text: What was seen.
+    """
+
+    what: str
+    is_good: bool
+    text: str
+
+
+@click.command()
+@account_command
+async def doctor(account: Account) -> None:
+    """Look at versions, settings, key, journal and service; costs nothing."""
+    findings = [_look_at_versions(), *_look_at_settings(account)]
+    key, place = account.find_key()
+    findings.append(
+        Finding(
+            "key", is_good=key is not None, text=f"{'in' if key else 'not in'} {place}"
+        )
+    )
+    if key is not None:
+        async with account.open() as kit:
+            findings += [
+                await _look_at_journal(account, kit),
+                await _look_at_service(kit),
+            ]
+    lines = [f"{'ok ' if f.is_good else 'BAD'}  {f.what}: {f.text}" for f in findings]
+    account.show("\n".join(lines), [attrs.asdict(finding) for finding in findings])
+    if not all(finding.is_good for finding in findings):
+        sys.exit(FAILED)
+
+
+def _look_at_versions() -> Finding:
+    names = ("aiohttp", "attrs", "cattrs", "backoff", *_EXTRAS.values())
+    told = [f"personakit {__version__}", f"python {platform.python_version()}"]
+    for name in names:
+        try:
+            told.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            told.append(f"no {name}")
+    return Finding("versions", is_good=True, text=", ".join(told))
+
+
+def _look_at_settings(account: Account) -> list[Finding]:
+    path = find_settings_path()
+    told = read_settings(path)
+    text = f"{path} sets {', '.join(told)}" if told else f"none in {path}"
+    return [
+        Finding("settings", is_good=True, text=text),
+        Finding("service", is_good=True, text=account.provider),
+    ]
+
+
+async def _look_at_journal(account: Account, kit: PersonaKit) -> Finding:
+    name = account.journal.rsplit("@", 1)[-1]  # without a password
+    try:
+        pending = await kit.pending()
+    except PersonaKitError as error:
+        return Finding("journal", is_good=False, text=f"{name}: {error}")
+    unknown = sum(entry.mark is Mark.UNKNOWN for entry in pending)
+    return Finding("journal", is_good=True, text=f"{name}, {unknown} outcomes unknown")
+
+
+async def _look_at_service(kit: PersonaKit) -> Finding:
+    try:
+        ping = await kit.ping(timeout=PATIENCE)
+    except PersonaKitError as error:
+        return Finding("reachable", is_good=False, text=str(error))
+    text = f"the key is good, answered in {ping.seconds * 1000:.0f} ms"
+    if ping.clock is None:
+        return Finding("reachable", is_good=True, text=text)
+    text += f", its clock is {ping.clock:+.0f} s from ours"
+    return Finding("reachable", is_good=abs(ping.clock) < SKEW, text=text)
+
+
+@click.group()
+def key() -> None:
+    """Keep the key of a service in the platform's keyring."""
+
+
+_provider = click.argument("provider", type=click.Choice(tuple(PROVIDERS)))
+
+
+@key.command("set")
+@_provider
+def set_key(provider: str) -> None:
+    """Ask for the key of PROVIDER, without showing it, and keep it."""
+    variable = find_provider(provider).key_variable
+    if not has_keyring():
+        store_key(variable, None)  # says what is missing
+    store_key(variable, click.prompt("Key", hide_input=True, err=True))
+    click.echo("Kept.")
+
+
+@key.command("forget")
+@_provider
+def forget_key(provider: str) -> None:
+    """Forget the key of PROVIDER."""
+    store_key(find_provider(provider).key_variable, None)
+    click.echo("Forgotten.")
