@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -17,12 +18,15 @@ from pathlib import Path
 
 from personakit import MusicRequest, OutcomeUnknown, PersonaKit
 from personakit.emulator import Emulator, Fault
+from personakit.journal import SqliteJournal
 from personakit.limits import Limits
 from personakit.pace import Pace
 
 JOBS = 400
 KILLS = 3
 SPEED = 100
+GROWTH = 8
+"""MB that a batch may grow by from its first quarter to its end."""
 
 
 def songs(count: int) -> Iterator[MusicRequest]:
@@ -34,6 +38,7 @@ def songs(count: int) -> Iterator[MusicRequest]:
 async def run(url: str, journal: str, count: int) -> None:
     """Run the batch to its end, and print what became of it."""
     told: dict[str, list[str]] = {"jobs": [], "unknown": [], "errors": []}
+    memory: list[int] = []
     async with PersonaKit(
         "sunoapi",
         api_key="emulator-key",
@@ -49,7 +54,9 @@ async def run(url: str, journal: str, count: int) -> None:
                 told["unknown"].append(outcome.request.title or "")
             else:
                 told["errors"].append(str(outcome.error))
-    print(json.dumps(told))
+            if sum(map(len, told.values())) in {count // 4, count}:
+                memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(json.dumps({**told, "memory": memory}))
 
 
 async def spoil(emulator: Emulator, chance: random.Random) -> None:
@@ -87,7 +94,11 @@ async def main(count: int) -> int:
                     break
             spoiling.cancel()
             told = json.loads(output)
+            early, late = told.pop("memory")
             paid = [charge.job_id for charge in emulator.charges]
+            journal = SqliteJournal(Path(folder, "jobs.db"))
+            written = await journal.known_jobs("sunoapi", paid)
+            await journal.aclose()
     known, unknown = set(told["jobs"]), len(told["unknown"])
     lost = len(set(paid) - known) - unknown
     wrong = {
@@ -96,10 +107,13 @@ async def main(count: int) -> int:
         "lost": max(lost, 0),
         "results never paid": len(known - set(paid)),
         "other errors": len(told["errors"]),
+        "paid, not in journal": max(len(set(paid) - written) - unknown, 0),
+        "MB more at the end": max((late - early) // 1024 - GROWTH, 0),
     }
     took = time.perf_counter() - began
     print(f"{count} jobs, {kills} kills, {took:.0f} s: {len(paid)} charges, ", end="")
-    print(f"{len(known)} results, {unknown} unknown outcomes reported")
+    print(f"{len(known)} results, {unknown} unknown outcomes reported; ", end="")
+    print(f"{early // 1024} MB after a quarter of the jobs, {late // 1024} at the end")
     for name, number in wrong.items():
         print(f"{name:>20} {number}  (must be 0)")
     return sum(wrong.values())

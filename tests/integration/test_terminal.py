@@ -64,7 +64,6 @@ def test_song_from_end_to_end(start, slow, tmp_path):
     child = start("personakit", "generate", "--idea", "a rainy night")
     child.expect("music")
     child.expect("━")
-    child.expect("running")
     child.sendintr()
     child.expect("personakit jobs resume")
     child.expect(pexpect.EOF)
