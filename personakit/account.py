@@ -82,6 +82,17 @@ def read_settings(path: Path) -> dict[str, Any]:
     return told
 
 
+def find_journal(given: str | None) -> str:
+    """Return the journal that was named, that of the settings, or the usual one."""
+    usual = str(user_data_path("personakit") / "jobs.db")
+    return given or read_settings(find_settings_path()).get("journal", usual)
+
+
+def is_url(journal: str) -> bool:
+    """Tell a database from a file."""
+    return journal.startswith(_URLS)
+
+
 @attrs.frozen(slots=False)
 class Account:
     """What the options of every such command say.
@@ -107,7 +118,7 @@ class Account:
 
     def open(self) -> PersonaKit:
         """Make the client."""
-        if not self.journal.startswith(_URLS):
+        if not is_url(self.journal):
             Path(self.journal).parent.mkdir(parents=True, exist_ok=True)
         return PersonaKit(
             self.provider,
@@ -149,7 +160,7 @@ def _make_account(
     return Account(
         provider or told.get("provider", "evolink"),
         base_url or told.get("base_url"),
-        journal or told.get("journal", str(user_data_path("personakit") / "jobs.db")),
+        find_journal(journal),
         told.get("timeout", DEFAULT_TIMEOUT) if timeout is None else timeout,
         as_json,
     )

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from personakit.account import find_journal, is_url
 from personakit.archive import dump
 from personakit.commands import COMMANDS
 from personakit.console import showing
@@ -18,7 +19,7 @@ from personakit.doctor import doctor, key
 from personakit.emulator import Emulator
 from personakit.errors import PersonaKitError
 from personakit.jobcommands import download, jobs
-from personakit.journal import Entry, Mark, SqliteJournal
+from personakit.journal import Entry, Mark, open_journal
 from personakit.providers import PROVIDERS
 from personakit.version import __version__
 
@@ -115,17 +116,20 @@ def _to_json(summary: Summary) -> dict[str, object]:
 
 
 @cli.command()
-@click.argument("journal", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("journal", required=False, envvar="PERSONAKIT_JOURNAL")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array only.")
-def pending(journal: Path, *, as_json: bool) -> None:
-    """List the submits in a JOURNAL of which no job is known.
+def pending(journal: str | None, *, as_json: bool) -> None:
+    """List the submits of which no job is known, in JOURNAL or the usual one.
 
     What is "unknown" was sent, and its answer is lost: look before paying again, with
     kit.reconcile(...) or on the service's own pages. What is "sending" is under way
     just now, or was when its process died. An "intent" was never sent.
     """
+    name = find_journal(journal)
+    if not (is_url(name) or Path(name).is_file()):
+        raise click.UsageError(f"There is no journal {name}.")
     try:
-        entries = asyncio.run(_read_pending(journal))
+        entries = asyncio.run(_read_pending(name))
     except PersonaKitError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -141,8 +145,8 @@ def pending(journal: Path, *, as_json: bool) -> None:
     click.echo(f"{len(entries)} pending", err=True)
 
 
-async def _read_pending(path: Path) -> list[Entry]:
-    journal = SqliteJournal(path)
+async def _read_pending(name: str) -> list[Entry]:
+    journal = open_journal(name)
     try:
         found = [
             entry
@@ -163,6 +167,7 @@ def _entry_to_json(entry: Entry) -> dict[str, object]:
         "kind": receipt.kind,
         "at": receipt.at.isoformat(),
         "receipt": receipt.token,
+        "key": entry.wish,
         "request": None if request is None else json.loads(request),
     }
 

@@ -105,6 +105,7 @@ SIDEWAYS = {
     ("recovery", "submits"),
     ("recovery", "workflows"),
     ("__main__", "cli"),
+    ("cli", "account"),
     ("cli", "demo"),
     ("cli", "commands"),
     ("cli", "jobcommands"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.endurance import batches, faults, fleet, kills, programs
+from tests.endurance import batches, faults, fleet, kills, limits, programs
 
 
 def main(factor: int) -> int:
@@ -23,6 +23,8 @@ def main(factor: int) -> int:
     wrong += asyncio.run(batches.main(batches.JOBS * factor))
     print("\nA fleet", flush=True)
     wrong += asyncio.run(fleet.main(fleet.JOBS * factor))
+    print("\nOne limit for all", flush=True)
+    wrong += asyncio.run(limits.main(limits.STARTS * factor))
     print("\nPrograms", flush=True)
     programs.main(programs.PROGRAMS * factor)
     return min(wrong, 1)

@@ -223,6 +223,19 @@ def test_pending_lists_what_has_no_job(journal):
     assert parse_token(told[0]["receipt"]).provider == "sunoapi"
 
 
+def test_pending_of_the_usual_journal(journal, monkeypatch, tmp_path):
+    """Without a name it is that of the environment, or of the settings."""
+    (tmp_path / "config.toml").write_text(f"journal = {str(journal)!r}")
+    monkeypatch.setenv("PERSONAKIT_CONFIG", str(tmp_path / "config.toml"))
+    by_settings = CliRunner().invoke(cli, ["pending"])
+    monkeypatch.setenv("PERSONAKIT_JOURNAL", str(tmp_path / "none.db"))
+    by_environment = CliRunner().invoke(cli, ["pending"])
+
+    assert by_settings.stderr == "3 pending\n"
+    assert by_environment.exit_code == 2
+    assert "none.db" in by_environment.stderr
+
+
 def test_pending_of_what_is_no_journal(tmp_path):
     """A file that is none is named."""
     path = tmp_path / "songs.txt"
