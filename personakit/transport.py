@@ -22,15 +22,13 @@ from yarl import URL
 
 from personakit.addresses import is_forbidden, is_here, is_public, make_guard
 from personakit.errors import PersonaKitError, refuse
+from personakit.shortcut import Shortcut, read_body
 from personakit.version import __version__
 from personakit.watchdog import Watchdog
 from personakit.wire import READ_TIMEOUT, NoAnswer, Request, Response, find_request_id
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a place in the pool, name lookup, connection and TLS together."""
-BODY_LIMIT = 8 * 1024 * 1024
-"""Bytes of an answer, after decompression."""
-
 _CHUNK = 64 * 1024
 _RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(?:\d{1,15}|\*)")
 _PIECE = 1024 * 1024  # bytes of a body that are sent in one go
@@ -144,7 +142,9 @@ class Transport:
         self._headers = {} if session is None else headers
         self._watchdog = Watchdog(_USUAL)
         self._own: list[aiohttp.ClientSession] = []
-        self._reads = session or self._make_session(headers=headers)
+        self._shortcut = Shortcut(str(base_url.origin()), _NO_TOTAL)
+        self._root = base_url.raw_path.rstrip("/")
+        self._reads = session or self._make_session(headers=headers, shorten=True)
         self._submits = session or self._make_session(headers=headers, fresh=True)
         # Never the caller's session: its default headers are not for media hosts.
         self._media = self._make_session(reach=is_public)
@@ -155,10 +155,12 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         fresh: bool = False,
+        shorten: bool = False,
         reach: Callable[[str], bool] | None = None,
     ) -> aiohttp.ClientSession:
         guard = None if reach is None else make_guard(reach)
-        session = aiohttp.ClientSession(
+        make = self._shortcut.make_session if shorten else aiohttp.ClientSession
+        session = make(
             headers=headers,
             connector=aiohttp.TCPConnector(force_close=fresh, socket_factory=guard),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -195,7 +197,9 @@ class Transport:
         try:
             if limit == _USUAL <= within:
                 with self._watchdog:
-                    return await self._exchange(session, request, _NO_TOTAL, flight)
+                    return await self._read(request, flight) or await self._exchange(
+                        session, request, _NO_TOTAL, flight
+                    )
             total = _limits(min(within, limit))
             return await self._exchange(session, request, total, flight)
         except (aiohttp.ClientError, OSError, EOFError) as error:
@@ -207,6 +211,15 @@ class Transport:
             )
         # Raised out here to forget aiohttp's error, which holds the request's headers.
         raise lost
+
+    async def _read(self, request: Request, flight: SimpleNamespace) -> Response | None:
+        """Take the shortcut where there is one."""
+        is_plain = request.method == "GET" and not (request.headers or request.to_files)
+        if not is_plain or self._borrowed is not None:
+            return None
+        flight.sent = True
+        answer = await self._shortcut.get(self._root + request.path)
+        return answer and attrs.evolve(answer, body=self._hide(answer.body))
 
     async def _exchange(
         self,
@@ -227,7 +240,7 @@ class Transport:
             trace_request_ctx=flight,
         ) as answer:
             flight.sent, flight.headers = True, answer.headers
-            body = await _read_bounded(answer)
+            body = await read_body(answer.headers, answer.content)
             return Response(answer.status, answer.headers, self._hide(body))
 
     def _hide(self, body: bytes) -> bytes:
@@ -358,20 +371,3 @@ def _describe(error: BaseException) -> str:
     reason = error.strerror if isinstance(error, OSError) else None
     name = type(error).__name__
     return f"{name}: {reason}" if reason else name
-
-
-def _is_packed(answer: aiohttp.ClientResponse) -> bool:
-    """Tell whether a body may be longer than its length says."""
-    return "Content-Encoding" in answer.headers
-
-
-async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
-    length = answer.content_length
-    if length is not None and length <= BODY_LIMIT and not _is_packed(answer):
-        return await answer.read()
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(_CHUNK):
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise aiohttp.ClientPayloadError("too long")
-    return bytes(body)

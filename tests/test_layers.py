@@ -26,6 +26,7 @@ LAYERS = (
         "retry",
         "agenda",
         "watchdog",
+        "shortcut",
         "download",
     },
     {"poller", "waits"},
@@ -77,6 +78,7 @@ SIDEWAYS = {
     ("requests", "models"),
     ("requests", "receipt"),
     ("download", "retry"),
+    ("transport", "shortcut"),
     ("transport", "watchdog"),
     ("history", "outlook"),
     ("sharedlane", "lanes"),
@@ -126,7 +128,14 @@ ENGINES = {3, 4}
 # Engines know calls, not dialects: of layer 2 they may see only these.
 ENGINES_MAY_SEE = {"pace", "history", "watch", "windows"}
 ALLOWED_OUTSIDE = {
-    "aiohttp": {"transport", "addresses", "client", "callbacks", "emulator"},
+    "aiohttp": {
+        "transport",
+        "shortcut",
+        "addresses",
+        "client",
+        "callbacks",
+        "emulator",
+    },
     "backoff": {"retry"},
     "cattrs": {"convert", "archive"},
     "click": {"cli", "commands", "jobcommands", "doctor", "keys", "account"},

@@ -16,8 +16,8 @@ from yarl import URL
 
 from personakit.errors import InvalidRequest, PersonaKitError
 from personakit.requests import AudioFile
+from personakit.shortcut import BODY_LIMIT
 from personakit.transport import (
-    BODY_LIMIT,
     CONNECT_TIMEOUT,
     Transport,
     check_base_url,
