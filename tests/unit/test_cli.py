@@ -145,6 +145,19 @@ def test_emulate_serves_until_interrupted():
     assert rest.endswith("Stopped.\n")
 
 
+async def test_emulate_tells_scripts_how_to_connect(capsys):
+    """One JSON object has the key, and the address of each service."""
+    serving = asyncio.create_task(_serve(0, 20, 5, as_json=True))
+    await asyncio.sleep(1)
+    told = json.loads(capsys.readouterr().out)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+
+    assert told["api_key"] == "emulator-key"
+    assert set(told["base_urls"]) == set(PROVIDERS)
+
+
 async def test_emulate_tells_how_to_connect(capsys):
     """The first words of the server are its address and its key."""
     serving = asyncio.create_task(_serve(0, 20, 5, as_json=False))

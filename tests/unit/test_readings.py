@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from personakit import NotFound, ServiceUnavailable, TrackRef, Unsupported
+from personakit import (
+    AuthenticationError,
+    NotFound,
+    ServiceUnavailable,
+    TrackRef,
+    Unsupported,
+)
 from personakit.emulator import Fault
 from tests.contract.worlds import connect
 
@@ -18,6 +24,31 @@ async def test_balance(kit, emulator):
 
     assert balance.spendable == 1000
     assert emulator.charges == ()
+
+
+@pytest.mark.parametrize("name", ["evolink", "sunoapi", "musicmint"])
+async def test_ping(emulator, name):
+    """Every service can be asked, for nothing, and tells its clock."""
+    async with connect(emulator, name) as kit:
+        ping = await kit.ping()
+
+    assert 0 <= ping.seconds < 60
+    assert ping.clock is not None
+    assert emulator.charges == ()
+
+
+async def test_ping_of_a_service_without_a_clock(kit, monkeypatch):
+    """What is not told is None."""
+    monkeypatch.setattr("personakit.wire._parse_date", lambda _: None)
+
+    assert (await kit.ping()).clock is None
+
+
+async def test_ping_with_a_wrong_key(emulator):
+    """The service refuses the key."""
+    async with connect(emulator, "evolink", api_key="sk-wrong-key") as kit:
+        with pytest.raises(AuthenticationError):
+            await kit.ping()
 
 
 async def test_outage_ends_with_the_time(kit, emulator):

@@ -15,6 +15,7 @@ from personakit.transport import Transport
 from personakit.wire import NoAnswer, Request, Response
 from tests.servers import Heard, answer, raw_server, read_request
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n"
 READ = Request("GET", "/v1/thing")
 GOOD = answer(b'{"a": 1}', headers="X-Request-Id: r1\r\n")
 
@@ -108,8 +109,7 @@ async def test_paths_differ(connect, short):
         (answer(b"", status="302 Found", headers="Location: /x\r\n"), 302, b""),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + GOOD, 200, b'{"a": 1}'),
         (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"3\r\n[1]\r\n0\r\n\r\n",
+            CHUNKED,
             200,
             b"[1]",
         ),
