@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,10 +66,12 @@ async def submit(
     """
     check_ability(engine.provider, request.ability)
     receipt = Receipt(engine.provider.name, request.ability)
-    receipt = receipt if key is None else attrs.evolve(receipt, key=key)
-    submission = _Submission(engine, request, receipt, uuid.uuid4().hex, wish)
-    await engine.own(submission.begin(), receipt, math.inf)
+    sender = receipt.key  # nobody else has it
+    if key is not None:
+        receipt = attrs.evolve(receipt, key=key)
+    submission = _Submission(engine, request, receipt, sender, wish)
     try:
+        await submission.begin()
         snapshot = await repeat(submission.attempt, deadline=deadline)
     except BaseException as error:
         if not submission.is_sending:  # refused, or cancelled between two attempts
