@@ -1,26 +1,27 @@
-"""A shorter way for reads: aiohttp's connections without its session around each.
+"""A shorter way to a service: aiohttp's connections without its session around each.
 
 A session builds a request, a response and their contexts for every exchange, which is
-most of what a small read costs. Here the connection is taken from the session's own
-pool, the request is text made once, and aiohttp's parser reads the answer. These parts
-of aiohttp are not documented. So the first read goes over the session, which shows what
-aiohttp makes of it; whatever looks otherwise than expected ends the shortcut for good,
-and all reads go over the session again.
+most of what a small one costs. Here the connection is taken from the session's own
+pool, what is sent is text made once, and aiohttp's parser reads the answer. These parts
+of aiohttp are not documented. So the first exchange goes over the session, which shows
+what aiohttp makes of it; whatever looks otherwise than expected ends the shortcut for
+good, and all goes over the session again. What may have been sent is never sent again
+for that.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import attrs
 from aiohttp.http import HttpProcessingError
 
-from personakit.wire import Response
+from personakit.wire import Request, Response
 
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes of an answer, after decompression."""
@@ -28,7 +29,10 @@ BODY_LIMIT = 8 * 1024 * 1024
 _CHUNK = 64 * 1024
 _SAFE = re.compile(r"/[!-~]*")  # nothing that could end the line
 _USUAL = {"host", "authorization", "user-agent", "accept", "accept-encoding"}
+_OF_BODIES = {"content-type", "content-length"}
 _UNEXPECTED = (AttributeError, TypeError, ValueError, LookupError, AssertionError)
+
+Note: TypeAlias = Callable[[Mapping[str, str]], None]
 
 _log = logging.getLogger("personakit")
 
@@ -51,7 +55,7 @@ class Shortcut:
     _head: str = attrs.field(default="", init=False)
 
     def make_session(self, **options: Any) -> aiohttp.ClientSession:
-        """Make the session whose reads this learns from, and shortens."""
+        """Make the session that this learns from, and shortens."""
         learn = self._learn
 
         class Seen(aiohttp.ClientRequest):
@@ -70,22 +74,37 @@ class Shortcut:
         if self._request is not None or self.is_off:
             return
         try:
-            names = {name.lower() for name in request.headers}
+            common = {
+                name: value
+                for name, value in request.headers.items()
+                if name.lower() not in _OF_BODIES
+            }
             is_here = str(request.url.origin()) == self.origin
-            if request.method != "GET" or names != _USUAL or not is_here:
+            if {name.lower() for name in common} != _USUAL or not is_here:
                 return
-            lines = [f"{name}: {value}" for name, value in request.headers.items()]
-            self._head = "\r\n".join((" HTTP/1.1", *lines, "", ""))
+            if self._connector.force_close:
+                common["Connection"] = "close"
+            lines = [f"{name}: {value}" for name, value in common.items()]
+            self._head = "\r\n".join((" HTTP/1.1", *lines, ""))
             self._request = request
         except _UNEXPECTED as error:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         self.is_off, self._request = True, None
-        _log.info("Reads take the longer way from now on: %r", error)
+        _log.info("Requests take the longer way from now on: %r", error)
 
-    async def get(self, path: str) -> Response | None:
-        """Read what is at a path; None where the session has to do it.
+    async def send(self, request: Request, path: str, note: Note) -> Response | None:
+        """Send a request that has no headers of its own.
+
+        Args:
+            request: What is sent.
+            path: Where to, below the address.
+            note: Is called before the first byte leaves, and with the answer's headers.
+
+        Returns:
+            The answer; None where nothing was sent, or may be sent again, and the
+            session has to do it.
 
         Raises:
             ClientError: as a session would.
@@ -93,43 +112,73 @@ class Shortcut:
         """
         if self._request is None or not _SAFE.fullmatch(path):
             return None
+        text = self._write(request, path)
+        if request.method != "GET":
+            return await self._exchange(text, note, is_repeatable=request.repeatable)
         try:
-            return await self._get(f"GET {path}{self._head}".encode())
-        except _UNEXPECTED as error:
-            self._give_up(error)
-            return None
-
-    async def _get(self, text: bytes) -> Response:
-        try:
-            return await self._exchange(await self._connect(), text)
+            return await self._exchange(text, note, is_repeatable=True)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             # An idle connection may just have been closed: once more, as sessions do.
-            return await self._exchange(await self._connect(), text)
+            return await self._exchange(text, note, is_repeatable=True)
 
-    async def _connect(self) -> Any:
-        return await self._connector.connect(self._request, [], self.timeout)
+    def _write(self, request: Request, path: str) -> bytes:
+        start, body = f"{request.method} {path}{self._head}", request.body
+        if body is None:
+            return f"{start}\r\n".encode()
+        kind = f"Content-Type: {request.content_type}\r\nContent-Length: {len(body)}"
+        return f"{start}{kind}\r\n\r\n".encode() + body
 
-    async def _exchange(self, connection: Any, text: bytes) -> Response:
+    async def _exchange(
+        self, text: bytes, note: Note, *, is_repeatable: bool
+    ) -> Response | None:
+        connection = await self._open()
+        if connection is None:
+            return None
         try:
-            protocol, pipe = connection.protocol, connection.transport
-            if pipe is None or pipe.is_closing():
-                raise aiohttp.ServerDisconnectedError
-            protocol.set_response_params(read_until_eof=True, auto_decompress=True)
-            pipe.write(text)
-            message, payload = await protocol.read()
-            while message.code < HTTPStatus.OK:  # an interim answer
-                message, payload = await protocol.read()
-            body = await read_body(message.headers, payload)
+            answer = await _converse(connection, text, note)
         except HttpProcessingError as error:
             connection.close()
             raise aiohttp.ClientPayloadError("no HTTP answer") from error
+        except _UNEXPECTED as error:
+            connection.close()
+            self._give_up(error)
+            if is_repeatable:
+                return None
+            raise aiohttp.ClientPayloadError("not understood") from error
         except BaseException:
             connection.close()
             raise
         connection.release()
-        return Response(message.code, message.headers, body)
+        return answer
+
+    async def _open(self) -> Any:
+        """Take a connection that is ready to be written to, None where none is."""
+        try:
+            connection = await self._connector.connect(self._request, [], self.timeout)
+            connection.protocol.set_response_params(
+                read_until_eof=True, auto_decompress=True
+            )
+            is_closing = connection.transport.is_closing()
+        except _UNEXPECTED as error:
+            self._give_up(error)
+            return None
+        if is_closing:
+            connection.close()
+            raise aiohttp.ServerDisconnectedError
+        return connection
+
+
+async def _converse(connection: Any, text: bytes, note: Note) -> Response:
+    note({})
+    connection.transport.write(text)
+    message, payload = await connection.protocol.read()
+    while message.code < HTTPStatus.OK:  # an interim answer
+        message, payload = await connection.protocol.read()
+    note(message.headers)
+    body = await read_body(message.headers, payload)
+    return Response(message.code, message.headers, body)
 
 
 async def read_body(headers: Mapping[str, str], content: aiohttp.StreamReader) -> bytes:

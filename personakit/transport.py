@@ -9,11 +9,12 @@ belongs to the event loop in which it was made.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from types import SimpleNamespace
 
 import aiohttp
@@ -142,10 +143,16 @@ class Transport:
         self._headers = {} if session is None else headers
         self._watchdog = Watchdog(_USUAL)
         self._own: list[aiohttp.ClientSession] = []
-        self._shortcut = Shortcut(str(base_url.origin()), _NO_TOTAL)
         self._root = base_url.raw_path.rstrip("/")
-        self._reads = session or self._make_session(headers=headers, shorten=True)
-        self._submits = session or self._make_session(headers=headers, fresh=True)
+        origin = str(base_url.origin())
+        self._short_reads = Shortcut(origin, _NO_TOTAL)
+        self._short_submits = Shortcut(origin, _NO_TOTAL)
+        self._reads = session or self._make_session(
+            headers=headers, shortcut=self._short_reads
+        )
+        self._submits = session or self._make_session(
+            headers=headers, fresh=True, shortcut=self._short_submits
+        )
         # Never the caller's session: its default headers are not for media hosts.
         self._media = self._make_session(reach=is_public)
         self._media_here = self._make_session(reach=is_here)
@@ -155,11 +162,11 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         fresh: bool = False,
-        shorten: bool = False,
+        shortcut: Shortcut | None = None,
         reach: Callable[[str], bool] | None = None,
     ) -> aiohttp.ClientSession:
         guard = None if reach is None else make_guard(reach)
-        make = self._shortcut.make_session if shorten else aiohttp.ClientSession
+        make = aiohttp.ClientSession if shortcut is None else shortcut.make_session
         session = make(
             headers=headers,
             connector=aiohttp.TCPConnector(force_close=fresh, socket_factory=guard),
@@ -193,15 +200,12 @@ class Transport:
             raise PersonaKitError("The client was closed before this was sent.")
         # A borrowed session has no witness: what cannot be ruled out counts as sent.
         flight = SimpleNamespace(sent=self._borrowed is not None, headers=_NO_HEADERS)
-        limit = CONNECT_TIMEOUT + request.timeout
+        limit = min(within, CONNECT_TIMEOUT + request.timeout)
         try:
-            if limit == _USUAL <= within:
-                with self._watchdog:
-                    return await self._read(request, flight) or await self._exchange(
-                        session, request, _NO_TOTAL, flight
-                    )
-            total = _limits(min(within, limit))
-            return await self._exchange(session, request, total, flight)
+            with self._watchdog if limit == _USUAL else nullcontext():
+                total = _limits(math.inf if limit == _USUAL else limit)
+                answer = await self._shorten(request, limit, flight)
+                return answer or await self._exchange(session, request, total, flight)
         except (aiohttp.ClientError, OSError, EOFError) as error:
             lost = NoAnswer(
                 _describe(error),
@@ -212,13 +216,25 @@ class Transport:
         # Raised out here to forget aiohttp's error, which holds the request's headers.
         raise lost
 
-    async def _read(self, request: Request, flight: SimpleNamespace) -> Response | None:
+    async def _shorten(
+        self, request: Request, limit: float, flight: SimpleNamespace
+    ) -> Response | None:
         """Take the shortcut where there is one."""
-        is_plain = request.method == "GET" and not (request.headers or request.to_files)
-        if not is_plain or self._borrowed is not None:
+        is_large = request.body is not None and len(request.body) > _PIECE
+        is_odd = is_large or request.headers or request.to_files
+        if is_odd or self._borrowed is not None:
             return None
-        flight.sent = True
-        answer = await self._shortcut.get(self._root + request.path)
+
+        def note(headers: Mapping[str, str]) -> None:
+            flight.sent, flight.headers = True, headers
+
+        way = self._short_reads if request.repeatable else self._short_submits
+        path = self._root + request.path
+        if limit == _USUAL:
+            answer = await way.send(request, path, note)
+        else:
+            async with asyncio.timeout(limit):
+                answer = await way.send(request, path, note)
         return answer and attrs.evolve(answer, body=self._hide(answer.body))
 
     async def _exchange(

@@ -20,7 +20,7 @@ async def test_durations_outlive_the_program(tmp_path):
     options = {"journal": tmp_path / "jobs.db", "pace": Pace(shortest=0.1, longest=0.1)}
     async with Emulator(credits=9999, speed=60) as emulator:
         async with connect(emulator, **options) as kit:
-            jobs = [await kit.submit(IDEA) for _ in range(30)]
+            jobs = [await kit.submit(IDEA) for _ in range(40)]
             async for job in kit.as_completed(jobs):
                 await job
         async with connect(emulator, **options) as later:

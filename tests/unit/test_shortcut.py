@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from personakit import shortcut as module
 from personakit.shortcut import BODY_LIMIT, Shortcut
 from personakit.transport import Transport
-from personakit.wire import NoAnswer, Request, Response
+from personakit.wire import NoAnswer, Request, Response, paid_request
 from tests.servers import Heard, answer, raw_server, read_request
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n"
@@ -203,7 +204,7 @@ async def test_broken_answers(connect, short, reply):
         after = await read(transport)
 
     assert after.body == b'{"a": 1}'
-    assert not transport._shortcut.is_off
+    assert not transport._short_reads.is_off
 
 
 async def test_service_that_is_gone(connect, short):
@@ -259,24 +260,26 @@ async def test_cancelled_read_leaves_no_connection_behind(connect, short):
 
 
 async def test_connection_that_ends_before_it_is_used(connect, short, monkeypatch):
-    """A connection without a pipe counts as closed, and another one is taken."""
+    """A connection that closes counts as closed, and another one is taken."""
     server = Server()
     async with raw_server(handler=server.handle) as heard:
         transport = await connect(heard)
         short()
-        usual, calls = transport._shortcut._connect, []
+        connector, calls = transport._reads.connector, []
+        usual = connector.connect
 
-        async def connect_once():
-            connection = await usual()
+        async def connect_closed(*words):
+            connection = await usual(*words)
             if not calls:
-                calls.append(1)
                 connection.transport.close()
+            calls.append(1)
             return connection
 
-        monkeypatch.setattr(Shortcut, "_connect", lambda _: connect_once())
+        monkeypatch.setattr(connector, "connect", connect_closed)
         response = await read(transport)
 
     assert response.body == b'{"a": 1}'
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("error", [AttributeError("a"), TypeError("b"), KeyError("c")])
@@ -286,16 +289,16 @@ async def test_other_versions_of_aiohttp(connect, monkeypatch, error):
     async with raw_server(handler=server.handle) as heard:
         transport = await connect(heard)
 
-        async def fail(*_) -> None:
+        async def fail(*_, **__) -> None:
             tries.append(1)
             raise error
 
-        monkeypatch.setattr(Shortcut, "_exchange", fail)
+        monkeypatch.setattr(module, "_converse", fail)
         responses = [await read(transport) for _ in range(3)]
 
     assert [response.body for response in responses] == [b'{"a": 1}'] * 3
     assert len(tries) == 1
-    assert transport._shortcut.is_off
+    assert transport._short_reads.is_off
 
 
 async def test_request_that_cannot_be_learned_from(monkeypatch):
@@ -309,7 +312,7 @@ async def test_request_that_cannot_be_learned_from(monkeypatch):
     shortcut._learn(Strange())
 
     assert shortcut.is_off
-    assert await shortcut.get("/a") is None
+    assert await shortcut.send(READ, "/a", print) is None
 
 
 @pytest.mark.parametrize(
@@ -327,10 +330,10 @@ async def test_what_is_not_usual_goes_over_the_session(connect, monkeypatch, req
     async with raw_server(handler=server.handle) as heard:
         transport = await connect(heard)
 
-        async def fail(*_) -> None:
-            raise AssertionError("the shortcut was taken")
+        async def fail(*_, **__) -> None:
+            raise RuntimeError("the shortcut was taken")
 
-        monkeypatch.setattr(Shortcut, "_get", fail)
+        monkeypatch.setattr(Shortcut, "_exchange", fail)
         response = await read(transport, request_)
 
     assert response.body == b'{"a": 1}'
@@ -342,9 +345,9 @@ async def test_only_usual_requests_are_learned_from():
     async with raw_server(handler=server.handle) as heard:
         transport = Transport(URL(heard.url), "sk-secret-key", None)
         await read(transport, Request("GET", "/a", headers=(("X-More", "1"),)))
-        before = transport._shortcut._request
+        before = transport._short_reads._request
         await read(transport)
-        after = transport._shortcut._request
+        after = transport._short_reads._request
         await transport.aclose()
 
     assert before is None
@@ -361,7 +364,7 @@ async def test_borrowed_session_has_none(monkeypatch):
         transport = Transport(URL(heard.url), "sk-secret-key", own)
         for _ in range(3):
             await read(transport)
-        learned = transport._shortcut._request
+        learned = transport._short_reads._request
         await transport.aclose()
 
     assert learned is None
@@ -387,3 +390,139 @@ async def test_many_at_once(connect, short):
 
     assert [r.body.decode() for r in responses] == [f"/prefix{path}" for path in paths]
     assert heard.connections <= 101
+
+
+PAID = paid_request("/v1/songs", {"title": "心中的光"})
+
+
+@pytest.fixture
+async def pay(connect):
+    """Return what makes a transport that knows the shortcut for submits as well."""
+
+    async def pay(heard: Heard) -> Transport:
+        transport = await connect(heard)
+        await transport.send(PAID, within=math.inf)
+        return transport
+
+    return pay
+
+
+async def send(transport: Transport, within: float = math.inf) -> Response:
+    return await transport.send(PAID, within=within)
+
+
+@pytest.mark.parametrize("within", [math.inf, 9])
+async def test_submits_are_the_same(pay, short, within):
+    """What is sent differs in nothing, and each has a connection of its own."""
+    server = Server()
+    async with raw_server(handler=server.handle) as heard:
+        transport = await pay(heard)
+        short()
+        responses = [await send(transport, within) for _ in range(3)]
+
+    assert len(set(map(parts, server.texts[1:]))) == 1
+    assert b"Connection: close\r\n" in server.texts[-1]
+    assert server.texts[-1].endswith('心中的光"}'.encode())
+    assert heard.connections == 5
+    assert {response.body for response in responses} == {b'{"a": 1}'}
+
+
+def parts(text: bytes) -> tuple[bytes, frozenset[bytes], bytes]:
+    """Take a request apart: the order of headers means nothing."""
+    head, _, body = text.partition(b"\r\n\r\n")
+    start, *lines = head.split(b"\r\n")
+    return start, frozenset(lines), body
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+    ],
+    ids=["drop", "no HTTP", "cut"],
+)
+async def test_lost_submit_is_not_sent_again(pay, short, reply):
+    """Whatever is lost after the first byte counts as sent, and is sent once."""
+    server = Server(GOOD, GOOD, reply, close=True)
+    async with raw_server(handler=server.handle) as heard:
+        transport = await pay(heard)
+        short()
+        with pytest.raises(NoAnswer) as caught:
+            await send(transport)
+
+    assert caught.value.sent
+    assert len(server.texts) == 3
+
+
+async def test_request_id_of_a_cut_answer_is_kept(pay, short):
+    """It is all that the service's people can go by."""
+    reply = b"HTTP/1.1 200 OK\r\nX-Request-Id: r9\r\nContent-Length: 9\r\n\r\n{"
+    server = Server(GOOD, GOOD, reply, close=True)
+    async with raw_server(handler=server.handle) as heard:
+        transport = await pay(heard)
+        short()
+        with pytest.raises(NoAnswer) as caught:
+            await send(transport)
+
+    assert caught.value.request_id == "r9"
+
+
+async def test_submit_that_nobody_hears(pay, short):
+    """Without a connection nothing was sent."""
+    server = Server(GOOD, GOOD)
+    async with raw_server(handler=server.handle) as heard:
+        transport = await pay(heard)
+    short()
+    with pytest.raises(NoAnswer) as caught:
+        await send(transport)
+
+    assert not caught.value.sent
+
+
+async def test_submit_without_an_answer_in_time(pay, short):
+    """Silence after the request counts as sent."""
+    server = Server(GOOD, GOOD, b" ")
+    async with raw_server(handler=server.handle) as heard:
+        transport = await pay(heard)
+        short()
+        with pytest.raises(NoAnswer) as caught:
+            await send(transport, within=3)
+
+    assert caught.value.sent
+
+
+async def test_submit_that_aiohttp_does_not_understand(pay, monkeypatch):
+    """After the first byte it counts as sent; the next one goes over the session."""
+    server, usual = Server(), module._converse
+    async with raw_server(handler=server.handle) as heard:
+        transport = await pay(heard)
+
+        async def stumble(*words):
+            await usual(*words)
+            raise AttributeError
+
+        monkeypatch.setattr(module, "_converse", stumble)
+        with pytest.raises(NoAnswer) as caught:
+            await send(transport)
+        sent = len(server.texts)
+        after = await send(transport)
+
+    assert caught.value.sent
+    assert sent == 3
+    assert after.body == b'{"a": 1}'
+    assert transport._short_submits.is_off
+
+
+async def test_submit_for_which_there_is_no_connection_as_expected(pay, monkeypatch):
+    """Before the first byte the session takes over, and it is sent once."""
+    server = Server()
+    async with raw_server(handler=server.handle) as heard:
+        transport = await pay(heard)
+        monkeypatch.setattr(transport._short_submits, "_connector", None)
+        response = await send(transport)
+
+    assert response.body == b'{"a": 1}'
+    assert len(server.texts) == 3
+    assert transport._short_submits.is_off
