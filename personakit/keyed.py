@@ -123,6 +123,8 @@ class Keyed(Recovery):
             if entry is not None and _is_on_its_way(engine, entry):
                 await _wait_for(entry, deadline)
                 continue
+            if entry is not None and await self._has_moved(entry):
+                continue
             if entry is not None and entry.mark is not Mark.INTENT:
                 await engine.journal.claim(self.provider, keys=[name])
                 return await self._go_on(entry)
@@ -144,6 +146,13 @@ class Keyed(Recovery):
             engine, request, deadline=deadline, key=key, wish=wish
         )
         return self._job(receipt, snapshot, request, wish)
+
+    async def _has_moved(self, entry: Entry) -> bool:
+        """Tell whether a sending has ended while it was being looked up."""
+        if entry.mark is not Mark.SENDING:
+            return False
+        latest = await (await self._here()).journal.find(entry.receipt.key)
+        return latest is not None and latest.mark is not Mark.SENDING
 
     async def _find_latest(self, key: str) -> tuple[str, Entry | None]:
         """Return the receipt's key of the attempt that counts, and its entry."""

@@ -169,6 +169,61 @@ async def test_wait_for_who_sends_has_an_end(emulator):
     assert emulator.charges == ()
 
 
+class RivalJournal(MemoryJournal):
+    """Lets another process send just before we would, and be accepted."""
+
+    async def record(self, entry: Entry) -> Entry:
+        if entry.mark is Mark.SENDING and entry.sender != "rival":
+            await super().record(attrs.evolve(entry, sender="rival"))
+            stands = await super().record(entry)
+            named = entry.receipt.with_job("task-unified-1")
+            await super().record(Entry(named, Mark.ACCEPTED))
+            return stands
+        return await super().record(entry)
+
+
+async def test_who_comes_second_does_not_send(emulator):
+    """The journal lets one of two send; the other takes up the job."""
+    async with connect(emulator, journal=RivalJournal()) as kit:
+        job = await kit.submit(SONG, key="k")
+
+    assert job.id == "task-unified-1"
+    assert emulator.charges == ()
+
+
+async def test_lost_answer_is_found_where_the_service_tells(kit, emulator):
+    """Submitted again, a lost job is taken up if the service shows it."""
+    emulator.inject(Fault.drop(), on="submit")
+    with pytest.raises(OutcomeUnknown):
+        await kit.submit(SONG, key="k")
+    job = await kit.submit(SONG, key="k")
+
+    assert [charge.job_id for charge in emulator.charges] == [job.id]
+
+
+@attrs.define
+class LateJournal(MemoryJournal):
+    """Answers once with what was true before."""
+
+    late: Entry | None = None
+
+    async def find(self, key: str) -> Entry | None:
+        late, self.late = self.late, None
+        return late or await super().find(key)
+
+
+async def test_sending_that_ends_while_it_is_looked_up(emulator):
+    """What has been accepted meanwhile is no lost answer."""
+    journal = LateJournal()
+    async with connect(emulator, journal=journal) as kit:
+        job = await kit.submit(SONG, key="k")
+        journal.late = Entry(attrs.evolve(job.receipt, job_id=None), Mark.SENDING, SONG)
+        again = await kit._submit_once(SONG, "k", deadline=1e9)
+
+    assert again.id == job.id
+    assert len(emulator.charges) == 1
+
+
 async def test_who_died_before_sending_is_followed(emulator):
     """An intent that nobody has any more is sent."""
     journal = SharedJournal(owner=False)
