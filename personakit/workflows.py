@@ -125,9 +125,9 @@ class Engine:
         for task in tuple(self.sendings):
             task.cancel()
         await asyncio.gather(*self.sendings, return_exceptions=True)
+        await self.poller.aclose()  # its readings give their places back
         await self.starts.aclose()
         await self.reads.aclose()
-        await self.poller.aclose()
         await self.transport.aclose()
 
 

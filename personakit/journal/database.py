@@ -58,7 +58,7 @@ class Database:
         self._hear = hear
         self._opening = asyncio.Lock()
         self._pool: AsyncConnectionPool[Connection] | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._living: asyncio.Task[None] | None = None
 
     async def do(self, work: Work[T]) -> T:
         """Run some work in a transaction, once more where the connection breaks.
@@ -74,9 +74,9 @@ class Database:
                 async with pool.connection(timeout=_TURN) as connection:
                     return await work(connection)
             except psycopg.Error as error:
-                is_passing = isinstance(error, psycopg.OperationalError)
-                is_late = loop.time() + _PAUSE > until
-                if self._pool is None or is_late or not is_passing:
+                is_open = self._pool is not None and not self._pool.closed
+                is_passing = is_open and isinstance(error, psycopg.OperationalError)
+                if not is_passing or loop.time() + _PAUSE > until:
                     raise JournalError(
                         f"The journal's database cannot be used ({error}). Mend it, "
                         "or pass another journal."
@@ -98,13 +98,27 @@ class Database:
                 )
                 await pool.open()
                 self._pool = pool
-                self._listening = asyncio.create_task(self._listen())
+                self._living = asyncio.create_task(self._live(pool))
             return self._pool
 
     async def _connect(self) -> Connection:
         return await psycopg.AsyncConnection.connect(
             self._url, connect_timeout=_CONNECT
         )
+
+    async def _live(self, pool: AsyncConnectionPool[Connection]) -> None:
+        """Listen to the end, and close the connections then.
+
+        A loop that ends cancels its tasks before anything else: the pool's own workers
+        may miss that, and keep the loop, until the pool is closed.
+        """
+        try:
+            await self._listen()
+        finally:
+            with suppress(psycopg.Error):
+                async with pool.connection(timeout=_PAUSE) as connection:
+                    await self._leave(connection)
+            await pool.close()
 
     async def _listen(self) -> None:
         """Hear what others tell, and show that this process is alive."""
@@ -123,11 +137,6 @@ class Database:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        if self._pool is not None:
-            with suppress(psycopg.Error):
-                async with self._pool.connection(timeout=_PAUSE) as connection:
-                    await self._leave(connection)
-            await self._pool.close()
+        if self._living is not None:
+            self._living.cancel()
+            await asyncio.gather(self._living, return_exceptions=True)

@@ -71,5 +71,5 @@ class Desk:
     async def aclose(self) -> None:
         """Write what has gathered, and close the connections."""
         if self._writing is not None:
-            await self._writing
+            await asyncio.gather(self._writing, return_exceptions=True)
         await self.database.aclose()

@@ -38,6 +38,9 @@ _NEXT: dict[Mark, frozenset[Mark]] = {
 }
 
 
+_SENT = {Mark.SENDING, Mark.UNKNOWN, Mark.ACCEPTED}
+
+
 @attrs.frozen
 class Entry:
     """One line of a journal.
@@ -75,14 +78,16 @@ def merge(before: Entry | None, now: Entry) -> Entry:
 
     A job id, once known, is never lost, and an end is an end. What was closed without
     one (given up, say) is opened again by a job id that comes late, since that job is
-    paid for. What somebody sends is theirs: nobody else takes it back.
+    paid for. From its sending on a submit belongs to its sender: another one, which
+    has the same key and sends nothing, neither takes it back nor ends it.
     """
     if before is None:
         return now
     is_late = before.receipt.job_id is None and now.mark is Mark.ACCEPTED
     may_move = now.mark in _NEXT[before.mark] or (before.result is None and is_late)
-    if before.mark is Mark.SENDING and now.mark is not Mark.ACCEPTED:
-        may_move = may_move and now.sender == before.sender
+    is_rival = now.sender not in {None, before.sender}
+    if before.mark in _SENT and now.mark is not Mark.ACCEPTED and is_rival:
+        may_move = False
     return Entry(
         before.receipt.with_job(before.receipt.job_id or now.receipt.job_id),
         now.mark if may_move else before.mark,

@@ -14,10 +14,12 @@ from personakit import (
     MusicRequest,
     OutcomeUnknown,
     PersonaKitError,
+    RateLimited,
     WaitTimeout,
 )
 from personakit.emulator import Fault
 from personakit.journal import Entry, Mark, MemoryJournal
+from personakit.limits import Limit, Limits
 from personakit.receipt import Receipt
 from tests.conftest import connect
 from tests.contract.worlds import connect as connect_to
@@ -167,6 +169,31 @@ async def test_wait_for_who_sends_has_an_end(emulator):
     assert caught.value.retry_safe
     assert caught.value.charged == "no"
     assert emulator.charges == ()
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "accepted"])
+async def test_who_leaves_the_queue_takes_nothing_back(emulator, is_lost):
+    """Of two that wait for their turn one sends; the other's end changes nothing."""
+    limits = Limits(starts=Limit(1, 30))
+    async with connect_to(emulator, "sunoapi", limits=limits) as kit:
+        await kit.submit(SONG)  # nobody else has a turn for a while
+        if is_lost:
+            emulator.inject(Fault.drop(), on="submit")
+        first = asyncio.create_task(kit.submit(SONG, key="k"))
+        await asyncio.sleep(1)
+        with pytest.raises(RateLimited):
+            await kit.submit(SONG, key="k", timeout=45)
+        [outcome] = await asyncio.gather(first, return_exceptions=True)
+        open_jobs = [job.key async for job in kit.resume()]
+        if is_lost:
+            assert isinstance(outcome, OutcomeUnknown)
+            with pytest.raises(OutcomeUnknown):
+                await kit.submit(SONG, key="k")
+        else:
+            assert open_jobs == [None, "k"]
+            assert (await kit.submit(SONG, key="k")).id == outcome.id
+
+    assert len(emulator.charges) == 2
 
 
 class RivalJournal(MemoryJournal):

@@ -103,3 +103,38 @@ async def test_patience_ends(database):
 
     with pytest.raises(JournalError, match="trouble"):
         await database.do(fail)
+
+
+async def test_loop_that_ends_closes_the_connections(database, called):
+    """Its tasks are cancelled; nothing is opened or waited for after that."""
+    await database.do(answer)
+    database._living.cancel()
+    await asyncio.gather(database._living, return_exceptions=True)
+    database._patience = 60
+    async with asyncio.timeout(5):
+        with pytest.raises(JournalError, match="closed"):
+            await database.do(answer)
+
+    assert called[-1] == "leave"
+
+
+def test_loops_end_whatever_the_pool_is_doing(postgres):
+    """A program that closes nothing ends all the same, also while it connects."""
+    place = postgres.make_place()
+
+    async def ignore(_: Connection) -> None:
+        return None
+
+    async def use() -> int:
+        made = Database(
+            place,
+            patience=1,
+            beat=1,
+            prepare=ignore,
+            attend=ignore,
+            leave=ignore,
+            hear=str,
+        )
+        return await made.do(answer)
+
+    assert [asyncio.run(use()) for _ in range(40)] == [42] * 40

@@ -64,16 +64,28 @@ def test_snapshot_of_a_job_is_read_from_the_service():
     assert Entry(NAMED, Mark.ACCEPTED).snapshot is None
 
 
-@pytest.mark.parametrize("now", [Mark.INTENT, Mark.UNKNOWN, Mark.CLOSED])
-def test_who_sends_is_not_disturbed(now):
-    """Of two that have the same key the first one sends, and alone takes it back."""
-    before = Entry(RECEIPT, Mark.SENDING, sender="a")
-    rival = merge(before, Entry(RECEIPT, Mark.SENDING, sender="b"))
-    stays = merge(before, Entry(RECEIPT, now, sender="b"))
-    moved = merge(before, Entry(RECEIPT, now, sender="a"))
-    named = merge(before, Entry(NAMED, Mark.ACCEPTED, sender="b"))
+@pytest.mark.parametrize("before", [Mark.SENDING, Mark.UNKNOWN, Mark.ACCEPTED])
+@pytest.mark.parametrize("now", Mark)
+def test_what_is_sent_belongs_to_its_sender(before, now):
+    """Of two that have the same key one sends; the other changes nothing of it."""
+    stood = Entry(RECEIPT, before, sender="a")
+    by_rival = merge(stood, Entry(RECEIPT, now, sender="b"))
+    by_sender = merge(stood, Entry(RECEIPT, now, sender="a"))
+    by_others = merge(stood, Entry(RECEIPT, now))
+    moved = now if (before, now) in MOVES else before
 
-    assert (rival.mark, rival.sender) == (Mark.SENDING, "a")
-    assert (stays.mark, stays.sender) == (Mark.SENDING, "a")
-    assert moved.mark is now
-    assert named.mark is Mark.ACCEPTED
+    assert by_rival.mark is (moved if now is Mark.ACCEPTED else before)
+    assert by_sender.mark is by_others.mark is moved
+    assert {by_rival.sender, by_sender.sender} == {"a"}
+
+
+def test_who_sends_first_is_known():
+    """Before anything is sent anybody may; from then on it is the first one."""
+    first = merge(Entry(RECEIPT, Mark.INTENT), Entry(RECEIPT, Mark.SENDING, sender="a"))
+    second = merge(first, Entry(RECEIPT, Mark.SENDING, sender="b"))
+    refused = merge(second, Entry(RECEIPT, Mark.INTENT, sender="a"))
+    again = merge(refused, Entry(RECEIPT, Mark.SENDING, sender="b"))
+
+    assert (second.mark, second.sender) == (Mark.SENDING, "a")
+    assert refused.mark is Mark.INTENT
+    assert (again.mark, again.sender) == (Mark.SENDING, "b")

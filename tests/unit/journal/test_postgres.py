@@ -80,6 +80,10 @@ async def test_claims_at_once_never_meet(one, two):
     assert not ours & theirs
 
 
+async def sleep_on(_: object) -> None:
+    """Be what a worker does that is dead: it shows itself no more."""
+
+
 async def test_jobs_of_the_dead_are_free(place, two):
     """A worker that no longer shows itself loses what it has, and no sooner."""
     dying = PostgresJournal(place, lease=0.6)
@@ -87,7 +91,7 @@ async def test_jobs_of_the_dead_are_free(place, two):
     await asyncio.sleep(1.2)  # two leases, in which it shows itself
     early = await two.claim("evolink")
     [(_, desk)] = dying._desks.items()
-    desk.database._listening.cancel()
+    desk.database._attend = sleep_on
     await asyncio.sleep(1)
     late = await two.claim("evolink")
     await dying.aclose()
