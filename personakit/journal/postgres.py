@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import attrs
+
 from personakit.journal.database import CHANNEL, Connection, Database, Work
 from personakit.journal.desk import Desk
 from personakit.journal.entry import Duration, Entry, Mark, merge
@@ -334,8 +336,11 @@ async def _write(
     stand: list[Entry] = []
     for entry in entries:
         key = entry.receipt.key
-        known[key] = merge(known.get(key), entry)
-        stand.append(known[key])
+        stands = merge(known.get(key), entry)
+        if entry.mark is Mark.SENDING and stands.sender == entry.sender:
+            stands = attrs.evolve(stands, is_held=False)  # whoever sends has it
+        known[key] = stands
+        stand.append(stands)
     rows = [(*to_row(entry), _choose_worker(entry, me)) for entry in known.values()]
     await connection.cursor().executemany(_WRITE, rows)
     return stand

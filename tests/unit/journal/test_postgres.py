@@ -110,6 +110,19 @@ async def test_report_leaves_a_job_where_it_is(one, two):
     assert names(await one.claim("evolink")) == {"j"}
 
 
+async def test_who_sends_has_the_job(one, two):
+    """Whoever wrote it down first, it belongs to the one that sends."""
+    receipt = make()
+    await one.record(Entry(receipt, Mark.INTENT))
+    await two.record(Entry(receipt, Mark.INTENT))
+    before = [(await j.find(receipt.key)).is_held for j in (one, two)]
+    await two.record(Entry(receipt, Mark.SENDING, sender="two"))
+    await one.record(Entry(receipt, Mark.SENDING, sender="one"))
+    after = [(await j.find(receipt.key)).is_held for j in (one, two)]
+
+    assert (before, after) == ([False, True], [True, False])
+
+
 async def test_one_of_many_sends(place):
     """Whatever the race of many processes under one key, one of them sends."""
     workers = [PostgresJournal(place) for _ in range(5)]
