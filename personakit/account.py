@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -82,10 +82,10 @@ def read_settings(path: Path) -> dict[str, Any]:
     return told
 
 
-def find_journal(given: str | None) -> str:
+def find_journal(given: str | None, settings: Mapping[str, Any]) -> str:
     """Return the journal that was named, that of the settings, or the usual one."""
     usual = str(user_data_path("personakit") / "jobs.db")
-    return given or read_settings(find_settings_path()).get("journal", usual)
+    return given or settings.get("journal", usual)
 
 
 def is_url(journal: str) -> bool:
@@ -99,7 +99,7 @@ class Account:
 
     Attributes:
         provider: Name of the service.
-        base_url: None for its own.
+        base_url: None for that of the environment, or its own.
         journal: Path of the file in which submits are kept, or URL of a database.
         timeout: Seconds.
         as_json: True to print JSON only.
@@ -160,7 +160,7 @@ def _make_account(
     return Account(
         provider or told.get("provider", "evolink"),
         base_url or told.get("base_url"),
-        find_journal(journal),
+        find_journal(journal, told),
         told.get("timeout", DEFAULT_TIMEOUT) if timeout is None else timeout,
         as_json,
     )

@@ -10,7 +10,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from personakit.account import find_journal, is_url
+from personakit.account import (
+    find_journal,
+    find_settings_path,
+    is_url,
+    read_settings,
+)
 from personakit.archive import dump
 from personakit.commands import COMMANDS
 from personakit.console import showing
@@ -125,7 +130,7 @@ def pending(journal: str | None, *, as_json: bool) -> None:
     kit.reconcile(...) or on the service's own pages. What is "sending" is under way
     just now, or was when its process died. An "intent" was never sent.
     """
-    name = find_journal(journal)
+    name = find_journal(journal, read_settings(find_settings_path()))
     if not (is_url(name) or Path(name).is_file()):
         raise click.UsageError(f"There is no journal {name}.")
     try:

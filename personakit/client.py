@@ -63,11 +63,11 @@ class PersonaKit(Batches, Operations, Readings):
             dialect of your own making.
         api_key: None to take it from the environment: ``EVOLINK_API_KEY``,
             ``SUNOAPI_API_KEY``, ``KIE_API_KEY`` or ``MUSICMINT_API_KEY``.
-        base_url: None to take it from the environment, ``EVOLINK_BASE_URL`` say, or
-            else the service's own; MusicMint publishes none, so there
-            it must be given. Must be https, except on this machine.
+        base_url: None for that of the environment, ``EVOLINK_BASE_URL`` and so on, or
+            else the service's own; MusicMint publishes none. Must be https, except on
+            this machine.
         files_url: Address that takes uploads, where that is another one; None for the
-            service's own, where the address is too: else uploads need it too.
+            service's own. Beside another address than the service's, uploads need it.
         callback_url: Where the service shall report on the way, None for nowhere. To
             have this client heed the reports, call `callbacks` instead.
         session: An `aiohttp.ClientSession` of the caller, borrowed and never closed;

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, cast
+from typing import Any, TextIO, cast
 
 import attrs
 import click
@@ -29,8 +29,6 @@ from personakit.requests import (
     PersonaRequest,
 )
 from personakit.results import describe, to_json
-
-T = TypeVar("T")
 
 
 @click.command("credits")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import urlsplit
 
 import attrs
 import click
@@ -14,6 +15,7 @@ from personakit.account import (
     Account,
     account_command,
     find_settings_path,
+    is_url,
     read_settings,
 )
 from personakit.client import PersonaKit
@@ -27,11 +29,7 @@ PATIENCE = 10.0
 """Seconds for the service to answer."""
 SKEW = 60.0
 """Seconds from which on a difference of clocks is told as a fault."""
-_EXTRAS = {
-    "keyring": "keyring",
-    "postgres": "psycopg",
-    "procrastinate": "procrastinate",
-}
+_EXTRAS = ("keyring", "psycopg", "procrastinate")
 
 
 @attrs.frozen
@@ -73,7 +71,7 @@ async def doctor(account: Account) -> None:
 
 
 def _look_at_versions() -> Finding:
-    names = ("aiohttp", "attrs", "cattrs", "backoff", *_EXTRAS.values())
+    names = ("aiohttp", "attrs", "cattrs", "backoff", *_EXTRAS)
     told = [f"personakit {__version__}", f"python {platform.python_version()}"]
     for name in names:
         try:
@@ -94,7 +92,10 @@ def _look_at_settings(account: Account) -> list[Finding]:
 
 
 async def _look_at_journal(account: Account, kit: PersonaKit) -> Finding:
-    name = account.journal.rsplit("@", 1)[-1]  # without a password
+    name = account.journal
+    if is_url(name):  # which may hold a password
+        place = urlsplit(name)
+        name = f"{place.hostname or 'local'}{place.path}"
     try:
         pending = await kit.pending()
     except PersonaKitError as error:

@@ -154,7 +154,6 @@ class History:
 
     def load(self, durations: Iterable[tuple[str, float]]) -> None:
         """Take in what was remembered before, kinds and logarithms, oldest first."""
-        self.is_loaded = True
         for kind, length in durations:
             self._find(kind).lengths.add(length)
 

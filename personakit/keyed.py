@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 from abc import abstractmethod
 from typing import Any, TypeVar
 
@@ -76,9 +75,9 @@ class Keyed(Recovery):
         deadline = self.deadline_in(timeout)
         if key is None:
             return await self._submit(request, deadline)
-        _, entry = await self._find_latest(_check_key(key))
-        _compare(entry, request)
-        return await self._submit_once(request, key, deadline=deadline, wish=key)
+        return await self._submit_once(
+            request, _check_key(key), deadline=deadline, is_own=True
+        )
 
     async def run(
         self, request: JobRequest[T], *, deadline: float, key: str | None = None
@@ -102,7 +101,7 @@ class Keyed(Recovery):
         key: str,
         *,
         deadline: float,
-        wish: str | None = None,
+        is_own: bool = False,
     ) -> Job[T]:
         """Submit a request, or take up what was submitted under the same key.
 
@@ -112,14 +111,18 @@ class Keyed(Recovery):
             request: What is wanted.
             key: Any text that stands for this wish and no other.
             deadline: Loop time.
-            wish: What the journal keeps of the key, None for nothing.
+            is_own: True where the caller chose the key: the journal keeps it then, and
+                it must not have stood for another request.
 
         Raises:
+            InvalidRequest: it has.
             OutcomeUnknown: it was sent before, and its answer is lost.
         """
         engine = await self._here()
         while True:
             name, entry = await self._find_latest(key)
+            if entry is not None and is_own:
+                _compare(entry, request)
             if entry is not None and _is_on_its_way(engine, entry):
                 await _wait_for(entry, deadline)
                 continue
@@ -129,6 +132,7 @@ class Keyed(Recovery):
                 await engine.journal.claim(self.provider, keys=[name])
                 return await self._go_on(entry)
             try:
+                wish = key if is_own else None
                 return await self._submit(request, deadline, key=name, wish=wish)
             except Contended:
                 continue
@@ -157,13 +161,14 @@ class Keyed(Recovery):
     async def _find_latest(self, key: str) -> tuple[str, Entry | None]:
         """Return the receipt's key of the attempt that counts, and its entry."""
         journal = (await self._here()).journal
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
             text = "\0".join((self.provider, key, str(attempt)))
             name = hashlib.sha256(text.encode()).hexdigest()[:32]
             entry = await journal.find(name)
             if entry is None or not _is_void(entry):
                 return name, entry
-        raise AssertionError  # pragma: no cover - counting does not end
+            attempt += 1
 
     async def _go_on(self, entry: Entry) -> Job[Any]:
         if entry.receipt.job_id is not None or entry.result is not None:
@@ -193,10 +198,8 @@ def _check_key(key: str) -> str:
     return key
 
 
-def _compare(entry: Entry | None, request: JobRequest[Any]) -> None:
+def _compare(entry: Entry, request: JobRequest[Any]) -> None:
     """Refuse a key that was used for something else."""
-    if entry is None:
-        return
     is_other = entry.request is not None and entry.request != request
     if is_other or entry.receipt.kind is not request.ability:
         raise refuse(

@@ -56,6 +56,8 @@ class Readings(ABC):
         Raises:
             AuthenticationError: the key is wrong.
             ServiceUnavailable: no answer in time.
+
+        Source: the services' pages on credits, MusicMint's on its list of tasks.
         """
         engine, deadline = await self._here(), deadline_in(timeout)
         provider, loop = engine.provider, asyncio.get_running_loop()

@@ -65,7 +65,7 @@ class Shared(Protocol):
 
 
 @attrs.define
-class Account:
+class Tally:
     """What all processes know of an account's requests.
 
     Attributes:
@@ -109,11 +109,18 @@ class Account:
         )
 
 
-def load_account(text: str | None, limit: Limit) -> Account:
-    """Read what `Account.dump` wrote; None for nothing."""
+def load_tally(text: str | None, limit: Limit) -> Tally:
+    """Read what `Tally.dump` wrote; nothing, or what no version wrote, begins anew."""
     if text is None:
-        return Account(Window(limit, limit.count))
-    told: dict[str, Any] = json.loads(text)
+        return Tally(Window(limit, limit.count))
+    try:
+        return _read_tally(json.loads(text), limit)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        _log.warning("What is known of the account cannot be read, and begins anew")
+        return Tally(Window(limit, limit.count))
+
+
+def _read_tally(told: dict[str, Any], limit: Limit) -> Tally:
     window = Window(
         limit,
         count=told["count"] if limit.count == math.inf else limit.count,
@@ -124,7 +131,7 @@ def load_account(text: str | None, limit: Limit) -> Account:
     for time, count in told["ended"]:
         window.ended.extend([time] * int(count))
     holders = {name: (count, until) for name, (count, until) in told["holders"].items()}
-    return Account(window, holders)
+    return Tally(window, holders)
 
 
 class SharedLane(Lane):
@@ -194,20 +201,20 @@ class SharedLane(Lane):
 
         def change(text: str | None, now: float) -> str:
             nonlocal granted, pause
-            account = load_account(text, self._limit)
-            window = account.window
+            tally = load_tally(text, self._limit)
+            window = tally.window
             for retry_after in refused:
                 window.refuse(now, retry_after)
             for time in left:  # by the clock that all share
                 window.leave(now - max(asked_at - time, 0))
-            account.holders.pop(self._holder, None)
-            others = account.count_held(now)
+            tally.holders.pop(self._holder, None)
+            others = tally.count_held(now)
             granted = int(min(wanted, window.find_room(now, others + held)))
             mine = held + granted
             if mine:
-                account.holders[self._holder] = (mine, now + LEASE)
+                tally.holders[self._holder] = (mine, now + LEASE)
             pause = min(window.find_pause(now, others + mine), _POLL)
-            return account.dump()
+            return tally.dump()
 
         try:
             await self._shared.change(self._name, change)

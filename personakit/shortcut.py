@@ -33,6 +33,7 @@ _OF_BODIES = {"content-type", "content-length"}
 _UNEXPECTED = (AttributeError, TypeError, ValueError, LookupError, AssertionError)
 
 Note: TypeAlias = Callable[[Mapping[str, str]], None]
+"""Is told of a request's first byte, with no headers, then of its answer's headers."""
 
 _log = logging.getLogger("personakit")
 
@@ -51,8 +52,9 @@ class Shortcut:
     timeout: aiohttp.ClientTimeout
     is_off: bool = False
     _connector: Any = attrs.field(default=None, init=False)
-    _request: Any = attrs.field(default=None, init=False)
-    _head: str = attrs.field(default="", init=False)
+    # Both hold the API key, which is never shown.
+    _request: Any = attrs.field(default=None, init=False, repr=False)
+    _head: str = attrs.field(default="", init=False, repr=False)
 
     def make_session(self, **options: Any) -> aiohttp.ClientSession:
         """Make the session that this learns from, and shortens."""
@@ -92,7 +94,8 @@ class Shortcut:
 
     def _give_up(self, error: Exception) -> None:
         self.is_off, self._request = True, None
-        _log.info("Requests take the longer way from now on: %r", error)
+        # By its kind alone: its text may repeat what was sent.
+        _log.info("Requests take the longer way from now on: %s", type(error).__name__)
 
     async def send(self, request: Request, path: str, note: Note) -> Response | None:
         """Send a request that has no headers of its own.

@@ -25,7 +25,6 @@ from personakit.client import PersonaKit
 from personakit.errors import (
     JournalError,
     PersonaKitError,
-    RateLimited,
     ServiceUnavailable,
     WaitTimeout,
     refuse,
@@ -47,7 +46,7 @@ LONGEST_PAUSE = 300
 ATTEMPTS = 30
 """Attempts after which a task ends with its last error."""
 
-_PASSING = (JournalError, RateLimited, ServiceUnavailable, WaitTimeout)
+_PASSING = (JournalError, ServiceUnavailable, WaitTimeout)
 _SING = "sing"
 
 _log = logging.getLogger("personakit")
@@ -82,10 +81,11 @@ class _Later(BaseRetryStrategy):
     def get_retry_decision(
         self, *, exception: BaseException, job: Job
     ) -> RetryDecision | None:
+        if isinstance(exception, Again) and exception.__cause__ is None:
+            return RetryDecision(retry_in={"seconds": 0})  # however often it moves
         if job.attempts >= ATTEMPTS or not isinstance(exception, Exception):
             return None
-        is_moved = isinstance(exception, Again) and exception.__cause__ is None
-        pause = 0 if is_moved else min(2 ** min(job.attempts, 16), LONGEST_PAUSE)
+        pause = min(2 ** min(job.attempts, 16), LONGEST_PAUSE)
         return RetryDecision(retry_in={"seconds": pause})
 
 
@@ -238,11 +238,10 @@ class PersonaTasks:
             if context.abort_reason() is AbortReason.SHUTDOWN:
                 raise Again from None  # another worker goes on
             raise
-        except _PASSING as error:
-            if context.job.attempts < ATTEMPTS:
-                raise Again(str(error)) from error
-            delivery = Delivery(key, error=error)
         except PersonaKitError as error:
+            is_passing = error.retry_safe or isinstance(error, _PASSING)
+            if is_passing and context.job.attempts < ATTEMPTS:
+                raise Again(str(error)) from error
             delivery = Delivery(key, error=error)
         await self._deliver(delivery)
 

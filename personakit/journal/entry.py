@@ -115,6 +115,8 @@ Duration: TypeAlias = tuple[str, float]
 class Journal(Protocol):
     """Where receipts, requests and personas are kept.
 
+    One that machines share also offers what `personakit.sharedlane.Shared` names.
+
     All methods raise JournalError where that is impossible just now.
     """
 

@@ -22,6 +22,7 @@ from personakit.journal.entry import Duration, Entry, Mark, merge
 from personakit.journal.postgres_schema import MIGRATIONS, VERSIONS
 from personakit.journal.rows import (
     COLUMNS,
+    PERSONA_COLUMNS,
     to_entry,
     to_persona,
     to_persona_row,
@@ -95,19 +96,18 @@ _PRUNE_WORKERS = """
     DELETE FROM personakit_workers WHERE seen < now() - interval '1 day'
 """
 _LEAVE = "DELETE FROM personakit_workers WHERE name = %s AND %s"
-_REMEMBER = """
-    INSERT INTO personakit_personas
-        (provider, id, name, description, style, source_job, source_track)
+_REMEMBER = f"""
+    INSERT INTO personakit_personas ({PERSONA_COLUMNS})
     VALUES (%s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (provider, id) DO UPDATE SET
         name = excluded.name, description = excluded.description,
         style = excluded.style, source_job = excluded.source_job,
         source_track = excluded.source_track
-"""
-_PERSONAS = """
-    SELECT provider, id, name, description, style, source_job, source_track
-    FROM personakit_personas WHERE provider = %s ORDER BY number
-"""
+"""  # noqa: S608
+_PERSONAS = f"""
+    SELECT {PERSONA_COLUMNS} FROM personakit_personas WHERE provider = %s
+    ORDER BY number
+"""  # noqa: S608
 _FORGET = "DELETE FROM personakit_personas WHERE provider = %s AND id = %s"
 _NOTE = "INSERT INTO personakit_durations (kind, length) VALUES (%s, %s)"
 _DURATIONS = "SELECT kind, length FROM personakit_durations ORDER BY number"

@@ -13,6 +13,8 @@ from personakit.receipt import Ability, Receipt
 
 COLUMNS = "key, provider, kind, at, job_id, mark, request, result, wish, sender"
 """Of the table of submits, in the order of `to_row`."""
+PERSONA_COLUMNS = "provider, id, name, description, style, source_job, source_track"
+"""Of the table of personas, in the order of `to_persona_row`."""
 
 
 def to_row(entry: Entry) -> tuple[str | int | None, ...]:

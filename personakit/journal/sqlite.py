@@ -25,6 +25,7 @@ from personakit.errors import JournalError
 from personakit.journal.entry import Duration, Entry, merge, select
 from personakit.journal.rows import (
     COLUMNS,
+    PERSONA_COLUMNS,
     to_entry,
     to_persona,
     to_persona_row,
@@ -58,19 +59,18 @@ _UNFINISHED = f"""
 """  # noqa: S608
 _IS_KNOWN = "SELECT 1 FROM submits WHERE provider = ? AND job_id = ?"
 _PRUNE = "DELETE FROM submits WHERE mark = 'closed' AND changed < ?"
-_REMEMBER = """
-    INSERT INTO personas
-        (provider, id, name, description, style, source_job, source_track)
+_REMEMBER = f"""
+    INSERT INTO personas ({PERSONA_COLUMNS})
     VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (provider, id) DO UPDATE SET
         name = excluded.name, description = excluded.description,
         style = excluded.style, source_job = excluded.source_job,
         source_track = excluded.source_track
-"""
-_PERSONAS = """
-    SELECT provider, id, name, description, style, source_job, source_track
-    FROM personas WHERE provider = ? ORDER BY number
-"""
+"""  # noqa: S608
+_PERSONAS = f"""
+    SELECT {PERSONA_COLUMNS} FROM personas WHERE provider = ?
+    ORDER BY number
+"""  # noqa: S608
 _NOTE = "INSERT INTO durations (kind, length) VALUES (?, ?)"
 _DURATIONS = "SELECT kind, length FROM durations ORDER BY number"
 _PRUNE_DURATIONS = """

@@ -20,6 +20,7 @@ from personakit.emulator import Emulator, Fault
 from personakit.journal import SqliteJournal
 from personakit.limits import Limits
 from personakit.pace import Pace
+from tests.endurance.verdict import tell
 
 JOBS = 400
 KILLS = 3
@@ -120,9 +121,7 @@ async def main(count: int) -> int:
     print(f"{count} jobs, {kills} kills, {took:.0f} s: {len(paid)} charges, ", end="")
     print(f"{len(known)} results, {unknown} unknown outcomes reported; ", end="")
     print(f"{early // 1024} MB after a quarter of the jobs, {late // 1024} at the end")
-    for name, number in wrong.items():
-        print(f"{name:>20} {number}  (must be 0)")
-    return sum(wrong.values())
+    return tell(wrong)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from personakit.emulator import Emulator
 from personakit.journal.postgres import PostgresJournal
 from personakit.limits import Limits
 from personakit.pace import Pace
+from tests.endurance.verdict import tell
 from tests.postgres import serve
 
 JOBS = 800
@@ -216,9 +217,7 @@ async def main(count: int) -> int:
     )
     print(f"{len(paid)} charges, {len(set(jobs))} results, {unknown} unknown outcomes")
     print(f"seconds from a kill to the end of all that it left: {times}")
-    for name, number in wrong.items():
-        print(f"{name:>22} {number}  (must be 0)")
-    return sum(wrong.values())
+    return tell(wrong)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import time
 
 from personakit import MusicRequest, PersonaKit
 from personakit.emulator import Emulator
+from tests.endurance.verdict import tell
 from tests.postgres import serve
 
 STARTS = 60
@@ -50,9 +51,7 @@ async def main(count: int) -> int:
         "not started": count - started,
         "failed processes": sum(code != 0 for code in codes),
     }
-    for name, number in wrong.items():
-        print(f"{name:>16} {number}  (must be 0)")
-    return sum(wrong.values())
+    return tell(wrong)
 
 
 if __name__ == "__main__":

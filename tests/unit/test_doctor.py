@@ -76,6 +76,16 @@ def test_broken_journal(account, monkeypatch, tmp_path):
     assert "broken.db" in found["journal"]["text"]
 
 
+def test_database_is_named_without_its_password(account, monkeypatch, postgres):
+    """Wherever in the URL it stands."""
+    place = f"{postgres.make_place()}&password=secret-word"
+    monkeypatch.setenv("PERSONAKIT_JOURNAL", place)
+    shown = run("doctor", "--json")
+
+    assert "127.0.0.1/postgres" in look("doctor", "--json")["journal"]["text"]
+    assert "secret-word" not in shown.output
+
+
 def test_unknown_outcomes_are_counted(account):
     """What was lost is shown."""
     account.inject(Fault.drop(), on="submit", times=1)
@@ -107,7 +117,7 @@ def test_settings_are_told(account, tmp_path):
 
 def test_missing_packages_are_told(account, monkeypatch):
     """An extra that is not installed is named."""
-    monkeypatch.setattr(module, "_EXTRAS", {"more": "no-such-package"})
+    monkeypatch.setattr(module, "_EXTRAS", ("no-such-package",))
 
     assert "no no-such-package" in look("doctor", "--json")["versions"]["text"]
 

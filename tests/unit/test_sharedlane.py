@@ -14,9 +14,9 @@ from personakit.lanes import IN_FLIGHT, OwnLane
 from personakit.limits import UNKNOWN, Limit
 from personakit.sharedlane import (
     LEASE,
-    Account,
     SharedLane,
-    load_account,
+    Tally,
+    load_tally,
     open_lane,
 )
 from personakit.windows import Window
@@ -46,12 +46,6 @@ class Board:
             change(self.text, now)
             self.text = change(self.text, now)
 
-    async def announce(self, job_id: str) -> None:
-        raise NotImplementedError
-
-    def listen(self, hear: Callable[[str], None]) -> None:
-        raise NotImplementedError
-
 
 @pytest.fixture
 def board():
@@ -74,7 +68,7 @@ async def test_all_together_keep_the_limit(board):
     # Nearly all places are used, and nobody is left behind.
     assert asyncio.get_running_loop().time() < 240 / 20 * 10 / 0.75
     assert all(len(service.arrived) == 60 for service in services)
-    assert load_account(board.text, Limit(20, 10)).holders == {}
+    assert load_tally(board.text, Limit(20, 10)).holders == {}
 
 
 async def test_first_come_first_served(board):
@@ -192,7 +186,7 @@ async def test_left_while_the_others_are_asked(board):
     await asyncio.sleep(1)
 
     assert lane.held == 0
-    assert load_account(board.text, Limit(1, 10)).holders != {}
+    assert load_tally(board.text, Limit(1, 10)).holders != {}
     await lane.enter()
     assert lane.held == 1
     await lane.aclose()
@@ -210,7 +204,7 @@ async def test_journal_that_is_away_lets_wait(board, caplog):
     assert not waiting.done()
     board.is_away = False
     await waiting
-    known = load_account(board.text, Limit(2, 100))
+    known = load_tally(board.text, Limit(2, 100))
 
     assert len(known.window.ended) == 1
     assert known.window.refusals == 1
@@ -241,15 +235,24 @@ def test_account_as_text():
     """What is written is read back; ends are never taken for earlier ones."""
     window = Window(UNKNOWN, count=7.0, refusals=2, changed_at=3.0)
     window.ended.extend([1.01, 1.02, 1.04, 2.0])
-    account = Account(window, {"w": (3, 40.0)})
-    read = load_account(account.dump(), UNKNOWN)
-    told = load_account(account.dump(), Limit(20, 10))
+    tally = Tally(window, {"w": (3, 40.0)})
+    read = load_tally(tally.dump(), UNKNOWN)
+    told = load_tally(tally.dump(), Limit(20, 10))
 
     assert list(read.window.ended) == pytest.approx([1.05, 1.05, 1.05, 2.0])
     assert (read.window.count, read.window.refusals) == (7.0, 2)
     assert read.window.closed_until == -math.inf
     assert read.holders == {"w": (3, 40.0)}
     assert told.window.count == 20
+
+
+@pytest.mark.parametrize("text", ["nonsense", "{}", "[1]", '{"count": 1}'])
+def test_text_that_cannot_be_read(text, caplog):
+    """It begins anew: at worst a few requests are refused, which costs nothing."""
+    tally = load_tally(text, Limit(20, 10))
+
+    assert (tally.window.count, tally.holders) == (20, {})
+    assert "begins anew" in caplog.text
 
 
 async def test_kinds_of_lane(board):

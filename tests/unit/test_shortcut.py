@@ -370,6 +370,20 @@ async def test_borrowed_session_has_none(monkeypatch):
     assert learned is None
 
 
+async def test_key_is_not_shown(connect, caplog):
+    """Neither the shortcut's picture nor the log of its end holds the key."""
+    caplog.set_level("INFO")
+    server = Server()
+    async with raw_server(handler=server.handle) as heard:
+        transport = await connect(heard)
+        shown = repr(transport._short_reads)
+        transport._short_reads._give_up(ValueError("sk-secret-key"))
+
+    assert transport._short_reads.is_off
+    assert "longer way" in caplog.text
+    assert "sk-secret-key" not in shown + caplog.text
+
+
 async def test_many_at_once(connect, short):
     """Hundreds at the same time each get their own answer."""
 

@@ -12,13 +12,16 @@ from personakit.errors import InvalidRequest, OutcomeUnknown, Unsupported
 from personakit.journal.memory import MemoryJournal
 from personakit.lanes import OwnLane
 from personakit.limits import Limit
+from personakit.models import Snapshot
 from personakit.pace import Pace
 from personakit.poller import Poller
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Ability, Receipt
 from personakit.requests import MusicRequest
+from personakit.sharedlane import SharedLane, load_tally
 from personakit.submits import submit
 from personakit.transport import Transport, check_base_url
+from personakit.watch import Watch
 from personakit.workflows import (
     Engine,
     ask,
@@ -26,6 +29,7 @@ from personakit.workflows import (
     deadline_in,
 )
 from tests.journals import open_marks
+from tests.unit.test_sharedlane import Board
 
 
 @pytest.fixture
@@ -109,3 +113,37 @@ async def test_deadline_leaves_a_paid_request_alone(poor_engine):
     assert caught.value.receipt is receipt
     assert before == (3, [])
     assert done == [1]
+
+
+class Silent:
+    """Reads for ever."""
+
+    at_once, kind, expects_reports = 1, "k", False
+
+    async def read(self, _: Watch) -> Snapshot:
+        await asyncio.sleep(math.inf)
+        raise AssertionError
+
+
+async def test_closing_leaves_nothing_in_a_shared_lane():
+    """Readings under way give their places back before the lane is closed."""
+    board = Board()
+    lane = SharedLane(Limit(), "a", board)
+    poller = Poller(Pace(), lane=lane)
+    engine = Engine(
+        provider=Evolink(),
+        transport=Transport(check_base_url("http://127.0.0.1:1"), "key", None),
+        poller=poller,
+        journal=MemoryJournal(),
+        starts=lane,
+        reads=lane,
+    )
+    poller.attend("j", Silent(), lambda _: None, latest=None, age=0.0)
+    await asyncio.sleep(1)
+    held = lane.held
+    await engine.aclose()
+    await asyncio.sleep(1)
+
+    assert (held, lane.held) == (1, 0)
+    assert load_tally(board.text, Limit()).holders == {}
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -317,7 +317,8 @@ def test_pauses_grow_and_end():
     assert pause(5, Again()) == pytest.approx(0, abs=1)
     assert pause(3, OSError()) == pytest.approx(8, abs=1)
     assert pause(20, OSError()) == pytest.approx(300, abs=1)
-    assert pause(module.ATTEMPTS, Again()) is None
+    assert pause(module.ATTEMPTS, Again()) == pytest.approx(0, abs=1)
+    assert pause(module.ATTEMPTS, OSError()) is None
 
 
 def test_track_as_source_comes_back():
