@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import attrs
 
 from personakit.client import PersonaKit
+from personakit.console import Show
 from personakit.emulator import Emulator
-from personakit.models import Persona, Snapshot, Track, VocalWindow
+from personakit.models import Persona, Track, VocalWindow
 from personakit.pace import Pace
 from personakit.requests import JobRequest, MusicRequest, PersonaRequest
 
 T = TypeVar("T")
-Show: TypeAlias = Callable[[str, Snapshot[Any]], None]
-"""Takes a step's name and each new snapshot of its job."""
 
 SPEED = 32.0
 """Seconds of the service's clock in one of ours: minutes become seconds."""

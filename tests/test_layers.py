@@ -113,6 +113,7 @@ SIDEWAYS = {
     ("cli", "jobcommands"),
     ("cli", "doctor"),
     ("cli", "console"),
+    ("demo", "console"),
     ("commands", "account"),
     ("commands", "console"),
     ("commands", "jobcommands"),
