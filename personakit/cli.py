@@ -42,10 +42,10 @@ def cli() -> None:
       personakit demo       watch a song, a persona and a song by it being made
       personakit emulate    a local service to write and test your own code against
 
-    The others use an account, whose key is in the environment or the keyring. They end with 0
-    when all is done, 2 for wrong usage, 3 for what was refused and cost nothing, 4 for
-    what failed, 5 where it is unknown whether a job was paid for, 6 when time was up
-    and a job runs on, and 130 when interrupted.
+    The others use an account, whose key is in the environment or the keyring. They end
+    with 0 when all is done, 2 for wrong usage, 3 for what was refused and cost nothing,
+    4 for what failed, 5 where it is unknown whether a job was paid for, 6 when time was
+    up and a job runs on, and 130 when interrupted.
     """  # noqa: D301 - click's mark for "keep these lines"
 
 
