@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -124,20 +125,26 @@ def key() -> None:
 _provider = click.argument("provider", type=click.Choice(tuple(PROVIDERS)))
 
 
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
+
+
 @key.command("set")
 @_provider
-def set_key(provider: str) -> None:
+@_as_json
+def set_key(provider: str, *, as_json: bool) -> None:
     """Ask for the key of PROVIDER, without showing it, and keep it."""
     variable = find_provider(provider).key_variable
     if not has_keyring():
         store_key(variable, None)  # says what is missing
     store_key(variable, click.prompt("Key", hide_input=True, err=True))
-    click.echo("Kept.")
+    click.echo(json.dumps({"kept": variable}) if as_json else "Kept.")
 
 
 @key.command("forget")
 @_provider
-def forget_key(provider: str) -> None:
+@_as_json
+def forget_key(provider: str, *, as_json: bool) -> None:
     """Forget the key of PROVIDER."""
-    store_key(find_provider(provider).key_variable, None)
-    click.echo("Forgotten.")
+    variable = find_provider(provider).key_variable
+    store_key(variable, None)
+    click.echo(json.dumps({"forgotten": variable}) if as_json else "Forgotten.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import click
 import pytest
 
 from personakit import doctor as module
+from personakit.cli import cli
 from personakit.emulator import Fault
 from personakit.models import Ping
 from tests.unit.commandline import run, told
@@ -136,6 +138,31 @@ def test_key_from_the_keyring(account, ring, monkeypatch):
     assert found["key"]["text"] == "in the keyring"
     assert balance.stdout == "1000 credits\n"
     assert without.exit_code == 3
+
+
+def test_keys_for_programs(ring):
+    """One JSON value each, and no word of the key."""
+    kept = run("key", "set", "evolink", "--json", given="sk-secret-key\n")
+    forgotten = run("key", "forget", "evolink", "--json")
+
+    assert json.loads(kept.stdout) == {"kept": "EVOLINK_API_KEY"}
+    assert json.loads(forgotten.stdout) == {"forgotten": "EVOLINK_API_KEY"}
+    assert "sk-secret-key" not in kept.output
+
+
+def test_every_command_speaks_json():
+    """Whatever prints anything has the option."""
+
+    def walk(command: click.Command, name: str) -> dict[str, bool]:
+        if isinstance(command, click.Group):
+            parts = command.commands.items()
+            return {k: v for n, c in parts for k, v in walk(c, f"{name} {n}").items()}
+        return {name: any("--json" in option.opts for option in command.params)}
+
+    known = walk(cli, "personakit")
+
+    assert len(known) > 15
+    assert all(known.values()), known
 
 
 def test_keyring_that_is_not_there(monkeypatch):
