@@ -2,8 +2,8 @@
 
 A lost answer is never followed by the same request again unless the caller says so.
 What finds the job is, in this order: the journal, to which a callback may have told it;
-the submit again under its own key, where the service heeds keys; the service's list of
-jobs. A list may show the job, but proves nothing by not showing it.
+the service's list of jobs. A list may show the job, but proves nothing by not showing
+it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from typing import Any
 
 import attrs
 
-from personakit.errors import OutcomeUnknown, PersonaKitError, refuse
+from personakit.errors import PersonaKitError, refuse
 from personakit.job import Job
 from personakit.journal import Entry, Mark
 from personakit.models import Listed, Result, Snapshot
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest
-from personakit.submits import replay
 from personakit.wire import SUBMIT_TIMEOUT
 from personakit.workflows import Engine, ask, deadline_in
 
@@ -119,15 +118,12 @@ class Recovery(ABC):
             return self._take_up(entry)
         if entry.mark is Mark.INTENT:
             return None
-        try:
-            found = await replay(engine, entry, deadline=deadline)
-        except OutcomeUnknown:
-            found = None
-        if found is None and Ability.JOBS in engine.provider.abilities:
-            line = await _find_listed(engine, entry, deadline)
-            if line is not None:
-                found = await _bind(engine, entry, line.snapshot.job_id)
-        return None if found is None else self._take_up(found)
+        if Ability.JOBS not in engine.provider.abilities:
+            return None
+        line = await _find_listed(engine, entry, deadline)
+        if line is None:
+            return None
+        return self._take_up(await _bind(engine, entry, line.snapshot.job_id))
 
     async def adopt(
         self, receipt: Receipt, job_id: str, *, timeout: float = LOOK_TIMEOUT

@@ -6,10 +6,8 @@ client, not to the caller: neither cancellation nor a deadline tears it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -73,38 +71,11 @@ async def submit(
     try:
         await submission.begin()
         snapshot = await repeat(submission.attempt, deadline=deadline)
-    except BaseException as error:
+    except BaseException:
         if not submission.is_sending:  # refused, or cancelled between two attempts
             await engine.own(submission.give_up(), receipt, math.inf)
-        if isinstance(error, OutcomeUnknown):
-            error.retry_safe = False  # under a key of its own, that is
         raise
     return receipt.with_job(snapshot.job_id or None), snapshot
-
-
-async def replay(engine: Engine, entry: Entry, *, deadline: float) -> Entry | None:
-    """Ask for a lost answer by the same request under the same key.
-
-    Args:
-        engine: Of the running loop.
-        entry: Of a submit that was sent.
-        deadline: Loop time.
-
-    Returns:
-        The entry with its job; None where the service heeds no keys, may have forgotten
-        this one, or the journal does not know what was asked for.
-
-    Raises:
-        OutcomeUnknown: there was no good answer again.
-    """
-    rule, request = engine.provider.replay, entry.request
-    age = (datetime.now(UTC) - entry.receipt.at).total_seconds()
-    if rule is None or request is None or not 0 <= age < rule.life:
-        return None
-    submission = _Submission(engine, request, entry.receipt, entry.sender, is_lost=True)
-    forgotten = asyncio.get_running_loop().time() + rule.life - age
-    await repeat(submission.attempt, deadline=min(deadline, forgotten))
-    return await engine.journal.find(entry.receipt.key)
 
 
 @attrs.define(eq=False)
@@ -115,12 +86,8 @@ class _Submission:
         receipt: Its trace.
         sender: By which the journal tells it from others with the same key.
         wish: The caller's own key, None for none.
-        is_lost: True once the answer to one was lost: whatever a further attempt with
-            the same key is told, the first may have been paid.
         is_sending: True from before a paid request until it was surely refused.
         call: The paid request.
-        replay_until: Loop time up to which the service knows the key of the first
-            attempt, so that a lost answer may be asked for again.
     """
 
     engine: Engine
@@ -128,18 +95,13 @@ class _Submission:
     receipt: Receipt
     sender: str | None
     wish: str | None = None
-    is_lost: bool = False
     is_sending: bool = attrs.field(default=False, init=False)
     call: Call[Snapshot[Result]] = attrs.field(init=False)
-    replay_until: float = attrs.field(default=-math.inf, init=False)
 
     def __attrs_post_init__(self) -> None:
         provider = self.engine.provider
         address = self.engine.address(self.receipt)
         self.call = provider.build_submit(self.request, callback_url=address)
-        if (replay := provider.replay) is not None:
-            self.call = _put_key(self.call, replay.sent_in, self.receipt.key)
-            self.replay_until = asyncio.get_running_loop().time() + replay.life
 
     async def begin(self) -> None:
         """Write down what is wanted."""
@@ -178,21 +140,20 @@ class _Submission:
 
     async def _explain(self, error: PersonaKitError) -> Snapshot[Result]:
         """Write down what an error means; raise it, unless a callback knew better."""
-        if not isinstance(error, OutcomeUnknown) and not self.is_lost:
+        if not isinstance(error, OutcomeUnknown):
             await self._note(Mark.INTENT if error.retry_safe else Mark.CLOSED)
             self.is_sending = False
             raise attrs.evolve(
                 error, receipt=self.receipt, provider=self.engine.provider.name
             )
-        self.is_lost = True
         stands = await self._note(Mark.UNKNOWN)
         if stands is not None and stands.receipt.job_id is not None:
             return Snapshot(stands.receipt.job_id, JobState.QUEUED, "reported")
         raise attrs.evolve(
-            _as_lost(error),
+            error,
             receipt=self.receipt,
             provider=self.engine.provider.name,
-            retry_safe=asyncio.get_running_loop().time() < self.replay_until,
+            retry_safe=False,
         )
 
     async def _accept(self, snapshot: Snapshot[Result]) -> None:
@@ -217,25 +178,3 @@ class _Submission:
         except JournalError as error:
             _log.error("%s is not written down as %s: %s", self.receipt, mark, error)
             return None
-
-
-def _put_key(
-    call: Call[Snapshot[Result]], header: str, key: str
-) -> Call[Snapshot[Result]]:
-    return attrs.evolve(
-        call, request=attrs.evolve(call.request, headers=((header, key),))
-    )
-
-
-def _as_lost(error: PersonaKitError) -> OutcomeUnknown:
-    """Return an error as what it means once an earlier answer was lost."""
-    if isinstance(error, OutcomeUnknown):
-        return error
-    return OutcomeUnknown(
-        "The answer to an earlier attempt is lost, and a later one under the same key "
-        f"was refused: {error.message}",
-        code=error.code,
-        status=error.status,
-        request_id=error.request_id,
-        retry_after=error.retry_after,
-    )

@@ -221,7 +221,7 @@ class Transport:
     ) -> Response | None:
         """Take the shortcut where there is one."""
         is_large = request.body is not None and len(request.body) > _PIECE
-        is_odd = is_large or request.headers or request.to_files
+        is_odd = is_large or request.to_files
         if is_odd or self._borrowed is not None:
             return None
 
@@ -266,7 +266,7 @@ class Transport:
         return body.replace(self._key, _HIDDEN)
 
     def _head(self, request: Request) -> dict[str, str]:
-        head = {**self._headers, **dict(request.headers)}
+        head = dict(self._headers)
         if request.body is not None:
             head["Content-Type"] = request.content_type
         return head

@@ -51,7 +51,6 @@ class Request:
         timeout: Seconds to wait for the whole answer once connected.
         to_files: True for the service's other address, which takes files.
         content_type: Of the body.
-        headers: Others, by name and value.
     """
 
     method: str
@@ -61,7 +60,6 @@ class Request:
     timeout: float = READ_TIMEOUT
     to_files: bool = False
     content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 def encode(body: Json) -> bytes:

@@ -104,7 +104,6 @@ SIDEWAYS = {
     ("callbacks", "recovery"),
     ("callbacks", "workflows"),
     ("client", "settings"),
-    ("recovery", "submits"),
     ("recovery", "workflows"),
     ("__main__", "cli"),
     ("cli", "account"),

@@ -1,8 +1,7 @@
 """Plays Evolink: its paths, the shapes of its answers and the texts of its errors.
 
-Left out: a wanted duration is checked, but every song has its own. The list of tasks,
-the read of many, and idempotency keys where they are switched on, are those of the
-vendor's own clients (inferred).
+Left out: a wanted duration is checked, but every song has its own. The list of tasks
+and the read of many are those of the vendor's own clients (inferred).
 
 Source: the Suno persona page of the Evolink API manual (the specification), and its
 pages on music generation, task details, error codes and credits (documented).
@@ -82,7 +81,6 @@ _ERRORS = (
     _Error(403, "key_model_not_allowed", "permission_error", "Access denied"),
     _Error(404, "not_found", "not_found_error", "Not found"),
     _Error(404, "task_not_found", "not_found_error", _NO_TASK, param="task_id"),
-    _Error(409, "idempotency_conflict", _BAD, "key already used for another body"),
     _Error(
         409, "paid_outcome_unknown", "api_error", "earlier attempt still in progress"
     ),
@@ -108,14 +106,11 @@ class Evolink:
         api_key: str,
         song_shape: SongShape,
         outbox: Outbox,
-        replay_keys: bool = False,
     ) -> None:
         self._state = state
         self._outbox = outbox
         self._api_key = api_key
         self._song_shape = song_shape
-        self._replay_keys = replay_keys
-        self._keys: dict[str, tuple[bytes, Task]] = {}
         self._request_numbers = itertools.count(1)
         self.routes: tuple[Route, ...] = (
             Route(
@@ -191,25 +186,12 @@ class Evolink:
         return guarded
 
     def _submit(self, query: Query) -> Answer:
-        key = query.headers.get("Idempotency-Key") if self._replay_keys else None
-        if key in self._keys:
-            return self._repeat(query, *self._keys[key])
         body = read_body(query.body)
         order = self._persona if body.get("model") == PERSONA_MODEL else self._music
         task = order(body, query.task_error)
         if url := body.get("callback_url"):
             self._plan_callbacks(task, str(url), query.base)
-        if key is not None:
-            self._keys[key] = (query.body, task)
         return self._answer(self._accepted(task, query.base))
-
-    def _repeat(self, query: Query, body: bytes, task: Task) -> Answer:
-        """The same task again, without another charge (inferred)."""
-        if query.body != body:
-            raise Refusal(None, status=HTTPStatus.CONFLICT, code="idempotency_conflict")
-        answer = self._answer(self._accepted(task, query.base))
-        headers = {**answer.headers, "Idempotency-Replayed": "true"}
-        return attrs.evolve(answer, headers=headers)
 
     def _accepted(self, task: Task, base: str) -> dict[str, object]:
         usage = {

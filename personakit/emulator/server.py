@@ -71,7 +71,6 @@ class Emulator:
         starts_limit: How many submits an account may make in how many seconds, None for
             any number; what is more is refused as each service does it.
         reads_limit: The same for readings.
-        replay_keys: Whether Evolink heeds ``Idempotency-Key``, as its own client says.
 
     Attributes:
         api_key: The one key that is accepted.
@@ -98,7 +97,6 @@ class Emulator:
         signing_secret: str = "emulator-secret",  # noqa: S107 - none that matters
         starts_limit: tuple[int, float] | None = None,
         reads_limit: tuple[int, float] | None = None,
-        replay_keys: bool = False,
     ) -> None:
         self.api_key = api_key
         self._host = host
@@ -119,7 +117,6 @@ class Emulator:
             persona_again=persona_again,
             poll_verbs=poll_verbs,
             signing_secret=signing_secret,
-            replay_keys=replay_keys,
         )
         self._played = open_services(self._clock, self._account, self._outbox, options)
         self._script = Script()

@@ -30,7 +30,6 @@ class Options:
     persona_again: PersonaAgain | None
     poll_verbs: Collection[str]
     signing_secret: str
-    replay_keys: bool
 
 
 @attrs.frozen
@@ -63,7 +62,6 @@ def open_services(
         api_key=options.api_key,
         song_shape=options.song_shape,
         outbox=outbox,
-        replay_keys=options.replay_keys,
     )
     played = {"evolink": Played(evolink, state, "suno-v5-beta")}
     for profile in PROFILES:

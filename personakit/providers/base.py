@@ -40,11 +40,6 @@ CODE_LIMIT = 100
 """The same for a service's own code."""
 
 
-REPLAY_LIFE = 600.0
-"""Seconds for which a service is taken to remember a submit's key, where it does not
-say: minutes, as the shortest of those who do."""
-
-
 @attrs.frozen
 class JointRead:
     """How many jobs are read in one request.
@@ -57,21 +52,6 @@ class JointRead:
 
     at_once: int
     build: Callable[[Sequence[str], Ability], Call[Mapping[str, Snapshot[Result]]]]
-
-
-@attrs.frozen
-class Replay:
-    """What a service does with a submit that it has seen before under the same key.
-
-    Attributes:
-        sent_in: The header that carries the key, with every submit.
-        confirmed_by: The header by which it says that this is the first job again.
-        life: Seconds after the first submit for which it remembers the key.
-    """
-
-    sent_in: str
-    confirmed_by: str
-    life: float = REPLAY_LIFE
 
 
 @runtime_checkable
@@ -106,11 +86,6 @@ class Provider(Protocol):
     @property
     def limits(self) -> Limits:
         """What an account may ask in how much time, as far as it is published."""
-        ...
-
-    @property
-    def replay(self) -> Replay | None:
-        """How a submit may be sent again under its own key, None where it may not."""
         ...
 
     @property

@@ -29,8 +29,6 @@ from personakit import MusicRequest, PersonaKit, download, readers, submits
 from personakit.emulator import Emulator, Fault
 from personakit.journal import Entry, Mark, SqliteJournal
 from personakit.pace import Pace
-from personakit.providers.base import Provider
-from personakit.providers.evolink import Evolink
 
 SPEED = 200
 REPETITIONS = 8
@@ -55,7 +53,7 @@ POINTS = (
     "after the name",
 )
 AFTER_THE_END = ("after closed", "downloading", "before the name", "after the name")
-KINDS = ("key", "list", "neither")
+KINDS = ("list", "neither")
 SONG = MusicRequest(lyrics="[Verse]\nBlue hour", style="jazz", title="Blue hour")
 
 
@@ -126,9 +124,9 @@ def _arm_files(point: str) -> None:
         download._report = die
 
 
-def dialect(kind: str) -> str | Provider:
-    """Return a service with keys, one with a list of jobs, or one with neither."""
-    return {"key": Evolink(replay_keys=True), "list": "evolink"}.get(kind, "sunoapi")
+def service(kind: str) -> str:
+    """Return the name of a service with a list of jobs, or of one without."""
+    return "sunoapi" if kind == "neither" else "evolink"
 
 
 @asynccontextmanager
@@ -136,7 +134,7 @@ async def client(kind: str, url: str, folder: str) -> AsyncIterator[PersonaKit]:
     """Open a client on the journal of this run."""
     pace = Pace(shortest=0.05, untold=0.3)
     async with PersonaKit(
-        dialect(kind),
+        service(kind),
         api_key="emulator-key",
         base_url=url,
         journal=Path(folder, "jobs.db"),
@@ -221,8 +219,8 @@ class Worker:
 async def kill_once(worker: Worker, kind: str, point: str, count: Counter[str]) -> None:
     """Run one job into its death, and a second process after it."""
     with tempfile.TemporaryDirectory() as folder:
-        async with Emulator(speed=SPEED, replay_keys=kind == "key") as emulator:
-            url = emulator.url("sunoapi" if kind == "neither" else "evolink")
+        async with Emulator(speed=SPEED) as emulator:
+            url = emulator.url(service(kind))
             if point == "in flight":
                 emulator.inject(Fault.slow(0.3), on="submit")
             place = {"kind": kind, "url": url, "folder": folder}

@@ -36,7 +36,7 @@ from personakit.emulator import Emulator
 from personakit.journal import Entry, Mark, MemoryJournal
 from personakit.receipt import Receipt
 from tests.endurance.faults import FAULTS, connect
-from tests.endurance.kills import KINDS
+from tests.endurance.kills import KINDS, service
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Program(RuleBasedStateMachine):
     def start(self, kind: str) -> None:
         """Begin with an emulator and a client."""
         self.kind = kind
-        self.emulator = Emulator(replay_keys=kind == "key", credits=10**6)
+        self.emulator = Emulator(credits=10**6)
         self.run(self.emulator.start())
         self.kit = self.open()
 
@@ -180,7 +180,7 @@ class Program(RuleBasedStateMachine):
 
     def job_of(self, address: str) -> str | None:
         """Return the job that the service made of the submit with that address."""
-        name = "sunoapi" if self.kind == "neither" else "evolink"
+        name = service(self.kind)
         tasks = self.emulator._played[name].state.tasks
         for exchange in self.emulator.exchanges:
             if exchange.action != "submit":
@@ -238,7 +238,7 @@ class Program(RuleBasedStateMachine):
         """Hold the ledger against the journal."""
         if not hasattr(self, "emulator"):
             return
-        name = "sunoapi" if self.kind == "neither" else "evolink"
+        name = service(self.kind)
         tasks = self.emulator._played[name].state.tasks
         sung = [tasks[c.job_id].songs[0].title for c in self.emulator.charges]
         assert len(sung) == len(set(sung)), "paid twice"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import attrs
 import pytest
@@ -16,9 +15,8 @@ from personakit import (
     PersonaKitError,
     PersonaRequest,
 )
-from personakit.emulator import Emulator, Fault
+from personakit.emulator import Fault
 from personakit.journal import Entry, Mark
-from personakit.providers.evolink import Evolink
 from personakit.receipt import Ability, Receipt
 from tests.conftest import connect
 from tests.contract.worlds import connect as connect_to
@@ -100,7 +98,7 @@ async def test_list_without_end_settles_nothing(kit, emulator, monkeypatch):
         await kit.reconcile(receipt)
 
 
-async def test_service_without_list_and_keys_leaves_it_open(emulator):
+async def test_service_without_list_leaves_it_open(emulator):
     """Where nothing can be asked, the answer is None, and nothing is sent."""
     async with connect_to(emulator, "sunoapi") as kit:
         receipt = await lose(kit, emulator)
@@ -127,62 +125,6 @@ async def test_report_settles_it(kit, emulator):
     job = await kit.reconcile(receipt)
 
     assert job.receipt == told
-
-
-@pytest.mark.parametrize("processed", [True, False])
-async def test_key_settles_it(processed):
-    """Where keys are heeded, a later process asks by the key; one charge."""
-    async with Emulator(replay_keys=True) as emulator:
-        async with connect(emulator, Evolink(replay_keys=True)) as kit:
-            emulator.inject(Fault.drop(processed=processed), on="submit")
-            emulator.inject(Fault.status(503), on="submit", times=99)
-            with pytest.raises(OutcomeUnknown) as caught:
-                await kit.submit(IDEA, timeout=20)
-            emulator.clear_faults()
-            job = await kit.reconcile(caught.value.receipt)
-            await job
-
-        assert [charge.job_id for charge in emulator.charges] == [job.id]
-
-
-async def test_key_that_brings_no_answer_leaves_the_list():
-    """When asking by the key fails, the list may still tell."""
-    async with Emulator(replay_keys=True) as emulator:
-        async with connect(emulator, Evolink(replay_keys=True)) as kit:
-            emulator.inject(Fault.drop(), on="submit")
-            emulator.inject(Fault.status(503), on="submit", times=999)
-            with pytest.raises(OutcomeUnknown) as caught:
-                await kit.submit(IDEA, timeout=20)
-            job = await kit.reconcile(caught.value.receipt, timeout=20)
-
-        assert job is not None
-        assert [charge.job_id for charge in emulator.charges] == [job.id]
-
-
-async def test_old_keys_are_not_asked(emulator):
-    """A key that the service may have forgotten is not sent again."""
-    async with connect(emulator, Evolink(replay_keys=True)) as kit:
-        old = Receipt("evolink", Ability.MUSIC)
-        old = attrs.evolve(old, at=old.at - timedelta(hours=1))
-        await kit._journal.record(Entry(old, Mark.UNKNOWN, IDEA))
-
-        assert await kit.reconcile(old) is None
-    assert emulator.count("submit") == 0
-
-
-async def test_key_is_not_asked_beyond_its_life():
-    """Asking by the key ends when the service may forget it, in whatever process."""
-    async with Emulator(replay_keys=True) as emulator:
-        emulator.inject(Fault.status(503), on="submit", times=999)
-        async with connect(emulator, Evolink(replay_keys=True)) as kit:
-            old = Receipt("evolink", Ability.MUSIC)
-            old = attrs.evolve(old, at=old.at - timedelta(seconds=590))
-            await kit._journal.record(Entry(old, Mark.UNKNOWN, IDEA))
-            await kit.reconcile(old, timeout=500)
-
-        asked = [one.at for one in emulator.exchanges if one.action == "submit"]
-        assert 1 <= len(asked) < 10
-        assert max(asked) <= 11
 
 
 async def test_adopt(kit, emulator):

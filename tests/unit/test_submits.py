@@ -1,4 +1,4 @@
-"""Submits whose answer is lost: asked for again by their key where that is safe."""
+"""Paid requests, and what the journal says of them when something goes wrong."""
 
 from __future__ import annotations
 
@@ -7,89 +7,50 @@ import asyncio
 import pytest
 
 from personakit import JournalError, MusicRequest, OutcomeUnknown, RateLimited
-from personakit.emulator import Emulator, Fault
+from personakit.emulator import Fault
 from personakit.journal import Entry, Mark, MemoryJournal
-from personakit.limits import Limit, Limits
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Receipt
+from personakit.wire import Call
 from tests.conftest import connect
 from tests.journals import open_marks
 
 IDEA = MusicRequest(idea="a rainy night")
 
 
-@pytest.fixture
-async def keyed():
-    """Run an emulator that heeds keys."""
-    async with Emulator(replay_keys=True) as running:
-        yield running
-
-
-def dialect(**changes) -> Evolink:
-    return Evolink(replay_keys=True, **changes)
-
-
 @pytest.mark.parametrize("processed", [True, False])
-async def test_lost_answer_is_asked_for_by_its_key(keyed, processed):
-    """Whether the first request arrived or not, there is one job and one charge."""
-    keyed.inject(Fault.drop(processed=processed), on="submit")
-    async with connect(keyed, dialect()) as kit:
-        job = await kit.submit(IDEA)
-        tracks = await job
-
-    assert keyed.count("submit") == 2
-    assert [charge.job_id for charge in keyed.charges] == [job.id]
-    assert len(tracks) == 2
-    keys = {dict(e.headers).get("Idempotency-Key") for e in keyed.exchanges[:2]}
-    assert keys == {job.receipt.key}
-
-
-async def test_refusal_after_a_lost_answer_proves_nothing(keyed):
-    """What later attempts are told does not undo that the first may be paid."""
-    keyed.inject(Fault.drop(), on="submit")
-    keyed.inject(Fault.status(429), on="submit", times=99)
-    async with connect(keyed, dialect()) as kit:
-        with pytest.raises(OutcomeUnknown, match="earlier attempt is lost") as caught:
-            await kit.submit(IDEA, timeout=60)
+async def test_lost_answer_is_an_unknown_outcome_at_once(emulator, processed):
+    """Whether the request arrived or not, it is sent once."""
+    emulator.inject(Fault.drop(processed=processed), on="submit")
+    async with connect(emulator) as kit:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await kit.submit(IDEA)
         marks = await open_marks(kit)
 
     assert caught.value.charged == "unknown"
     assert not caught.value.retry_safe
     assert marks == ((caught.value.receipt, Mark.UNKNOWN),)
-    assert keyed.count("submit") > 2
+    assert emulator.count("submit") == 1
 
 
-async def test_no_room_after_a_lost_answer_proves_nothing(keyed):
-    """Where the account's limit leaves no room to ask again, the outcome is unknown."""
-    keyed.inject(Fault.drop(), on="submit")
-    limits = Limits(starts=Limit(1, 500))
-    async with connect(keyed, dialect(), limits=limits) as kit:
-        with pytest.raises(OutcomeUnknown, match="no room before") as caught:
-            await kit.submit(IDEA, timeout=60)
+class Careless(Evolink):
+    """A dialect that calls an unknown outcome safe to repeat."""
 
-        assert await open_marks(kit) == ((caught.value.receipt, Mark.UNKNOWN),)
-    assert keyed.count("submit") == len(keyed.charges) == 1
+    def build_submit(self, request, *, callback_url=None):
+        def parse(_):
+            raise OutcomeUnknown("Who knows.", retry_safe=True)
+
+        return Call(super().build_submit(request).request, parse)
 
 
-async def test_forgotten_key_is_not_used(keyed):
-    """Once the service may have forgotten the key, nothing is sent again."""
-    keyed.inject(Fault.drop(), on="submit")
-    async with connect(keyed, dialect(key_life=0)) as kit:
-        with pytest.raises(OutcomeUnknown):
+async def test_unknown_outcome_is_never_repeated(emulator):
+    """Even where a dialect says so, what may be paid is not sent again."""
+    async with connect(emulator, Careless()) as kit:
+        with pytest.raises(OutcomeUnknown) as caught:
             await kit.submit(IDEA)
 
-    assert keyed.count("submit") == len(keyed.charges) == 1
-
-
-async def test_keys_are_off_by_default(keyed):
-    """No page of Evolink tells of keys, so that none is sent unless asked for."""
-    keyed.inject(Fault.drop(), on="submit")
-    async with connect(keyed) as kit:
-        with pytest.raises(OutcomeUnknown):
-            await kit.submit(IDEA)
-
-    assert keyed.count("submit") == 1
-    assert "Idempotency-Key" not in dict(keyed.exchanges[0].headers)
+    assert not caught.value.retry_safe
+    assert emulator.count("submit") == len(emulator.charges) == 1
 
 
 async def test_report_that_comes_before_the_answer_is_lost(emulator):

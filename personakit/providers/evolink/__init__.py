@@ -16,7 +16,7 @@ import attrs
 
 from personakit.limits import UNPUBLISHED, Limits
 from personakit.models import Credits, Listed, Result, Snapshot, Track
-from personakit.providers.base import REPLAY_LIFE, JointRead, Replay, unsupported
+from personakit.providers.base import JointRead, unsupported
 from personakit.providers.evolink.build import build_body, check_job_id
 from personakit.providers.evolink.parse import (
     PROVIDER,
@@ -53,15 +53,7 @@ _JOINT_READ = JointRead(_PAGE, _build_joint_read)
 
 @attrs.frozen
 class Evolink:
-    """The service at https://evolink.ai.
-
-    Attributes:
-        replay_keys: True to send ``Idempotency-Key`` with every submit, and to send a
-            submit whose answer is lost again under the same key. No page of Evolink
-            tells of keys, only its own client does (inferred): should the service not
-            heed them, a job may be paid for twice. So this is off by default.
-        key_life: Seconds for which Evolink is taken to remember a key (unknown).
-    """
+    """The service at https://evolink.ai."""
 
     name: str = PROVIDER
     base_url: str | None = "https://api.evolink.ai"  # [spec]
@@ -73,15 +65,6 @@ class Evolink:
     reports: Reports = EVOLINK_REPORTS
     limits: Limits = UNPUBLISHED
     joint: JointRead | None = _JOINT_READ
-    replay_keys: bool = False
-    key_life: float = REPLAY_LIFE
-
-    @property
-    def replay(self) -> Replay | None:
-        """How a submit whose answer is lost may be sent again: not, by default."""
-        if not self.replay_keys:
-            return None
-        return Replay("Idempotency-Key", "Idempotency-Replayed", life=self.key_life)
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None

@@ -17,7 +17,7 @@ import attrs
 from personakit.errors import NotFound, PersonaKitError, refuse
 from personakit.limits import UNPUBLISHED, Limits
 from personakit.models import Credits, Listed, Persona, Result, Snapshot, Stems, Track
-from personakit.providers.base import JointRead, Replay, no_job, unsupported
+from personakit.providers.base import JointRead, no_job, unsupported
 from personakit.providers.musicmint.build import build_request
 from personakit.providers.musicmint.parse import (
     PROVIDER,
@@ -115,7 +115,6 @@ class MusicMint:
     )
     allow_undocumented: bool = False
     reports: Reports = MUSICMINT_REPORTS
-    replay: Replay | None = None
     limits: Limits = UNPUBLISHED
     joint: JointRead | None = _JOINT_READ
     _verb: _Verb = attrs.field(factory=_Verb, init=False, repr=False, eq=False)

@@ -25,7 +25,7 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import JointRead, Replay, no_job, unsupported
+from personakit.providers.base import JointRead, no_job, unsupported
 from personakit.providers.reports import Reports
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
@@ -98,11 +98,6 @@ class SunoApi:
     def limits(self) -> Limits:
         """What an account may ask in how much time."""
         return self.preset.limits
-
-    @property
-    def replay(self) -> Replay | None:
-        """None: no document tells of keys."""
-        return None
 
     @property
     def reports(self) -> Reports:

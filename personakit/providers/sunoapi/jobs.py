@@ -25,7 +25,7 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import JointRead, Replay, unsupported
+from personakit.providers.base import JointRead, unsupported
 from personakit.providers.reports import KIE_JOBS_REPORTS, Reports
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
@@ -92,7 +92,6 @@ class KieJobs:
     )
 
     reports: Reports = KIE_JOBS_REPORTS
-    replay: Replay | None = None
     joint: JointRead | None = None
     limits: Limits = _PRESET.limits
 

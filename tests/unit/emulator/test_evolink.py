@@ -321,8 +321,7 @@ async def test_simple_mode_forgets_the_persona(emulator, caller):
         (403, None, "submit", ("key_model_not_allowed", "permission_error")),
         (404, None, "read", ("task_not_found", "not_found_error")),
         (404, None, "submit", ("not_found", "not_found_error")),
-        (409, None, "submit", ("idempotency_conflict", "invalid_request_error")),
-        (409, "paid_outcome_unknown", "submit", ("paid_outcome_unknown", "api_error")),
+        (409, None, "submit", ("paid_outcome_unknown", "api_error")),
         (413, None, "submit", ("request_too_large", "invalid_request_error")),
         (429, None, "read", ("rate_limit_exceeded", "rate_limit_error")),
         (500, None, "read", ("internal_error", "api_error")),
@@ -379,24 +378,3 @@ def test_bad_batch_of_ids(ids):
 
     assert refused.value.status == 400
     assert "task_ids" in str(refused.value.message)
-
-
-async def test_repeated_key(caller_of):
-    """Where keys are heeded, the same body gets the same task, another a conflict."""
-    async with Emulator(replay_keys=True) as emulator:
-        caller = caller_of(emulator)
-        named = {"Idempotency-Key": "0123456789abcdef"}
-        body = {"model": "suno-v5", "prompt": "rain"}
-        first = await caller.submit(body, headers=named)
-        again = await caller.submit(body, headers=named)
-        other = await caller.submit({**body, "prompt": "sun"}, headers=named)
-        new = await caller.submit(body)
-
-        assert again.json["id"] == first.json["id"] != new.json["id"]
-        assert again.headers["Idempotency-Replayed"] == "true"
-        assert "Idempotency-Replayed" not in first.headers
-        assert (other.status, other.json["error"]["code"]) == (
-            409,
-            "idempotency_conflict",
-        )
-        assert len(emulator.charges) == 2

@@ -16,7 +16,6 @@ from personakit.providers import PROVIDERS
 def played():
     clock = Clock(1.0)
     options = Options(
-        replay_keys=False,
         api_key="k",
         seed=0,
         song_shape="object",
