@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
-from functools import partial
-from typing import Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import attrs
 
-from personakit.errors import JournalError, PersonaKitError, WaitTimeout
+from personakit.errors import JournalError, PersonaKitError
 from personakit.models import Result, Snapshot
 from personakit.readers import JobReader
-from personakit.receipt import Ability, Receipt
+from personakit.receipt import Receipt
 from personakit.requests import JobRequest
 from personakit.waits import follow, settle
 from personakit.watch import Listener, Watch
 from personakit.workflows import (
     Engine,
-    ask,
-    check_ability,
     conclude,
     deadline_in,
     explain,
@@ -33,13 +27,6 @@ from personakit.workflows import (
 )
 
 T = TypeVar("T")
-
-Ending: TypeAlias = Literal["detach", "cancel"]
-"""What becomes of a job that nobody waits for any more."""
-CANCEL_TIMEOUT = 10.0
-"""Seconds for telling a service to stop a job."""
-
-_log = logging.getLogger("personakit")
 
 
 class Job(Generic[T]):
@@ -132,13 +119,7 @@ class Job(Generic[T]):
         """Wait for the result, for as long as the client's timeout says."""
         return self.result_by(deadline_in(self._timeout)).__await__()
 
-    async def result(
-        self,
-        *,
-        timeout: float | None = None,
-        on_timeout: Ending = "detach",
-        on_cancel: Ending = "detach",
-    ) -> T:
+    async def result(self, *, timeout: float | None = None) -> T:
         """Wait for the result.
 
         Being cancelled only ends the waiting: the job runs on, and its receipt finds
@@ -146,49 +127,14 @@ class Job(Generic[T]):
 
         Args:
             timeout: Seconds, ``math.inf`` for no limit, None for the client's own.
-            on_timeout: What becomes of the job then: ``"detach"`` lets it run on,
-                ``"cancel"`` stops it where the service can.
-            on_cancel: The same for when this call is cancelled.
 
         Raises:
             JobFailed: the service ended the job without a result.
             WaitTimeout: the time is up.
-            Unsupported: ``"cancel"`` is wished for where the service cannot.
             PersonaKitError: the job can no longer be read.
         """
-        engine = await self._here()
-        if "cancel" in {on_timeout, on_cancel}:
-            check_ability(engine.provider, Ability.CANCEL)
         chosen = self._timeout if timeout is None else timeout
-        try:
-            return await self.result_by(deadline_in(chosen))
-        except WaitTimeout:
-            if on_timeout == "cancel":
-                await self._stop(engine)
-            raise
-        except asyncio.CancelledError:
-            if on_cancel == "cancel":
-                await self._stop(engine)
-            raise
-
-    async def cancel(self) -> None:
-        """Tell the service to stop the job.
-
-        Raises:
-            Unsupported: it cannot; no service of this version can.
-            PersonaKitError: it refused, or was not reached.
-        """
-        engine = await self._here()
-        build = partial(engine.provider.build_cancel, self.id, self._receipt.kind)
-        deadline = deadline_in(CANCEL_TIMEOUT)
-        await ask(engine, Ability.CANCEL, build, deadline=deadline)
-
-    async def _stop(self, engine: Engine) -> None:
-        """Cancel the job for a caller who leaves; the request is never torn."""
-        try:
-            await engine.own(self.cancel(), self._receipt, math.inf)
-        except PersonaKitError as error:
-            _log.warning("Job %s could not be cancelled: %s", self.id, error)
+        return await self.result_by(deadline_in(chosen))
 
     async def result_by(self, deadline: float) -> T:
         """Wait for the result until `deadline`, a loop time; see `result`."""

@@ -1,4 +1,4 @@
-"""The commands that look after jobs: list, watch, resume, cancel, download."""
+"""The commands that look after jobs: list, watch, resume, download."""
 
 from __future__ import annotations
 
@@ -131,16 +131,6 @@ async def resume_jobs(
                 worst = error
     if worst is not None:
         raise worst
-
-
-@jobs.command("cancel")
-@click.argument("token")
-@account_command
-async def cancel_job(account: Account, *, token: str) -> None:
-    """Have the service stop the job of TOKEN, where it can."""
-    async with account.open() as kit:
-        await kit.attach(token).cancel()
-    account.show("Cancelled.", {"cancelled": True})
 
 
 @click.command()

@@ -46,8 +46,6 @@ class Ability(StrEnum):
     """List the jobs of the account."""
     CREDITS = "credits"
     """Tell the balance of the account."""
-    CANCEL = "cancel"
-    """Stop a job that runs already."""
 
 
 JOB_KINDS = frozenset(

@@ -133,10 +133,6 @@ class Provider(Protocol):
         """
         ...
 
-    def build_cancel(self, job_id: str, kind: Ability, /) -> Call[object]:
-        """Build the request that stops a job; its result tells nothing."""
-        ...
-
     def build_credits(self) -> Call[Credits]:
         """Build the request that reads the balance."""
         ...

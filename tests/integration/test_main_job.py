@@ -16,7 +16,6 @@ from personakit import (
     Persona,
     PersonaRequest,
     Receipt,
-    Unsupported,
     VocalWindow,
     WaitTimeout,
 )
@@ -206,13 +205,6 @@ async def test_one_deadline_covers_submit_and_wait(kit, emulator):
 
     waited = asyncio.get_running_loop().time() - start
     assert waited == pytest.approx(10, abs=0.1)
-
-
-async def test_cancelling_on_time_out_needs_a_service_that_can(kit):
-    """Evolink cannot stop a job, so asking for it is refused before the wait."""
-    job = await kit.submit(IDEA)
-    with pytest.raises(Unsupported, match="does not offer cancel"):
-        await job.result(on_timeout="cancel")
 
 
 async def test_credits_tell_what_is_left(kit, emulator):

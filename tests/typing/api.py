@@ -48,7 +48,7 @@ async def main_job(session: aiohttp.ClientSession) -> None:
         assert_type(tracks, tuple[Track, ...])
         assert_type(await kit.download(tracks[0], Path("out")), Path)
         assert_type(await kit.credits(), Credits)
-        assert_type(kit.can(Ability.CANCEL), bool)
+        assert_type(kit.can(Ability.TRACK), bool)
 
 
 async def jobs(kit: PersonaKit, source: Track) -> None:
@@ -58,7 +58,7 @@ async def jobs(kit: PersonaKit, source: Track) -> None:
     assert_type(await song, tuple[Track, ...])
     voice = await kit.submit(PersonaRequest(source, name="V", description="d"))
     assert_type(voice, Job[Persona])
-    assert_type(await voice.result(timeout=9, on_timeout="cancel"), Persona)
+    assert_type(await voice.result(timeout=9), Persona)
     assert_type(voice.snapshot, Snapshot[Persona] | None)
     assert_type(kit.attach(voice.token, PersonaRequest), Job[Persona])
     assert_type(

@@ -72,7 +72,7 @@ def test_timeout_is_a_positive_number(timeout):
         (Ability.PERSONA, True),
         (Ability.MUSIC, True),
         (Ability.CREDITS, True),
-        (Ability.CANCEL, False),
+        (Ability.TRACK, False),
     ],
 )
 def test_can_tells_what_the_service_offers(ability, expected):

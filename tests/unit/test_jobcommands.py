@@ -54,29 +54,6 @@ def test_jobs_are_watched_to_their_end(account):
     assert both == {tokens[0]: "failed"}
 
 
-def test_job_that_cannot_be_cancelled(account):
-    """No service can yet; the error says so, and the job runs on."""
-    token = told(run("generate", "--idea", "rain", "--detach", "--json"))["token"]
-    shown = run("jobs", "cancel", token)
-
-    assert shown.exit_code == 3
-    assert "cancel" in shown.stderr
-
-
-def test_cancelled_job(account, monkeypatch):
-    """Where a service can, the job is cancelled."""
-
-    async def cancel(job):
-        cancelled.append(job.token)
-
-    cancelled: list[str] = []
-    monkeypatch.setattr("personakit.job.Job.cancel", cancel)
-    token = told(run("generate", "--idea", "rain", "--detach", "--json"))["token"]
-
-    assert told(run("jobs", "cancel", token, "--json")) == {"cancelled": True}
-    assert cancelled == [token]
-
-
 def test_audio_of_a_job_is_saved(account, tmp_path, monkeypatch):
     """By its token, in the current folder or another."""
     token = told(run("generate", "--idea", "rain", "--detach", "--json"))["token"]

@@ -84,7 +84,7 @@ def test_cut_token_is_refused(end):
     assert caught.value.field == "token"
 
 
-@pytest.mark.parametrize("kind", [Ability.CREDITS, Ability.CANCEL])
+@pytest.mark.parametrize("kind", [Ability.CREDITS, Ability.TRACK])
 def test_kinds_that_are_no_job_are_refused(kind):
     """Only personas and music are kinds of job that a receipt can name."""
     token = attrs.evolve(RECEIPT, kind=kind).token

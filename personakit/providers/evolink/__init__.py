@@ -102,10 +102,6 @@ class Evolink:
         request = Request("GET", f"/v1/tasks/{job_id}")
         return Call(request, partial(parse_task, job_id=job_id, kind=kind))
 
-    def build_cancel(self, _: str, __: Ability, /) -> Call[object]:
-        """Refuse: Evolink documents no way."""
-        raise unsupported(self.name, Ability.CANCEL)
-
     def build_credits(self) -> Call[Credits]:
         """Build the request that reads the balance, which creates nothing.
 

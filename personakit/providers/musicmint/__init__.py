@@ -196,10 +196,6 @@ class MusicMint:
             case _:
                 return None
 
-    def build_cancel(self, _: str, __: Ability, /) -> Call[object]:
-        """Refuse: no page tells of a way."""
-        raise unsupported(self.name, Ability.CANCEL)
-
     def build_credits(self) -> Call[Credits]:
         """Refuse: no page tells of a balance."""
         raise unsupported(self.name, Ability.CREDITS)

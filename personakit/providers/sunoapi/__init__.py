@@ -165,10 +165,6 @@ class SunoApi:
         track = Track(self.name, receipt.job_id, receipt.job_id)
         return Snapshot(receipt.job_id, JobState.COMPLETED, "success", result=track)
 
-    def build_cancel(self, _: str, __: Ability, /) -> Call[object]:
-        """Refuse: no host documents a way."""
-        raise unsupported(self.name, Ability.CANCEL)
-
     def build_credits(self) -> Call[Credits]:
         """Build the request that reads the balance.
 

@@ -144,10 +144,6 @@ class KieJobs:
         """Return None: every job can be read again."""
         return None
 
-    def build_cancel(self, _: str, __: Ability, /) -> Call[object]:
-        """Refuse: no way is known."""
-        raise unsupported(self.name, Ability.CANCEL)
-
     def build_credits(self) -> Call[Credits]:
         """Build the request that reads the balance, as on ``kie`` [docs]."""
         request = Request("GET", _PRESET.credits_path)

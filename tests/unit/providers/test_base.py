@@ -250,7 +250,7 @@ def test_reads_are_never_of_unknown_outcome():
 
 def test_absent_ability_names_service_and_ability():
     """An ability that a service lacks is named."""
-    error = unsupported("demo", Ability.CANCEL)
+    error = unsupported("demo", Ability.TRACK)
 
-    assert "demo does not offer cancel" in str(error)
+    assert "demo does not offer track" in str(error)
     assert (error.field, error.provider) == ("ability", "demo")

@@ -316,9 +316,9 @@ def test_unknown_operation_is_refused_by_name():
     """A request that Evolink has no operation for is refused."""
 
     class Other(JobRequest[None]):
-        ability = Ability.CANCEL
+        ability = Ability.TRACK
 
-    with pytest.raises(Unsupported, match="evolink does not offer cancel"):
+    with pytest.raises(Unsupported, match="evolink does not offer track"):
         build_body(Other())
 
 
