@@ -38,9 +38,10 @@ async def follow(request: web.Request) -> web.StreamResponse:
     await answer.prepare(request)
     async with aclosing(job.updates(every=1)) as updates:
         async for snapshot in updates:
-            links = [track.audio_url for track in snapshot.result or ()]
-            told = {"state": snapshot.state, "links": links}
-            await answer.write(f"data: {json.dumps(told)}\n\n".encode())
+            told = json.dumps({"state": snapshot.state})
+            await answer.write(f"data: {told}\n\n".encode())
+    links = [track.audio_url for track in await job]
+    await answer.write(f"data: {json.dumps({'links': links})}\n\n".encode())
     return answer
 
 

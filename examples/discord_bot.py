@@ -45,7 +45,8 @@ async def deliver(job: Job[tuple]) -> None:
     try:
         async for snapshot in job.updates(every=3):
             await note.edit(content=f"{snapshot.state} {snapshot.progress or 0:.0%}")
-        await channel.send("\n".join(track.audio_url or "" for track in await job))
+        async with job.deliver() as tracks:  # else it comes again after a restart
+            await channel.send("\n".join(track.audio_url or "" for track in tracks))
     except PersonaKitError as error:
         await channel.send(str(error))
 

@@ -46,8 +46,9 @@ async def tell(job: Job[tuple]) -> AsyncIterator[str]:
     """Yield an event for each change."""
     async with aclosing(job.updates(every=1)) as updates:
         async for snapshot in updates:
-            links = [track.audio_url for track in snapshot.result or ()]
-            yield f"data: {json.dumps({'state': snapshot.state, 'links': links})}\n\n"
+            yield f"data: {json.dumps({'state': snapshot.state})}\n\n"
+    links = [track.audio_url for track in await job]
+    yield f"data: {json.dumps({'links': links})}\n\n"
 
 
 @app.exception_handler(PersonaKitError)

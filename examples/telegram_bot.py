@@ -36,8 +36,9 @@ async def deliver(bot: Bot, job: Job[tuple]) -> None:
     try:
         async for snapshot in job.updates(every=3):
             await note.edit_text(f"{snapshot.state} {snapshot.progress or 0:.0%}")
-        for track in await job:
-            await bot.send_audio(chat, track.audio_url, title=track.title)
+        async with job.deliver() as tracks:  # else it comes again after a restart
+            for track in tracks:
+                await bot.send_audio(chat, track.audio_url, title=track.title)
     except PersonaKitError as error:
         await bot.send_message(chat, str(error))
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from personakit.callbacks import Callbacks
     from personakit.client import PersonaKit
     from personakit.errors import (
+        AlreadyDelivered,
         AuthenticationError,
         ContentRefused,
         InsufficientCredits,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from personakit.job import Job
-    from personakit.journal import Entry, Mark
+    from personakit.journal import SubmitRecord, SubmitState
     from personakit.models import (
         Credits,
         JobState,
@@ -62,6 +63,7 @@ _HOMES = {
     "callbacks": ("Callbacks",),
     "client": ("PersonaKit",),
     "errors": (
+        "AlreadyDelivered",
         "AuthenticationError",
         "ContentRefused",
         "InsufficientCredits",
@@ -79,7 +81,7 @@ _HOMES = {
         "WaitTimeout",
     ),
     "job": ("Job",),
-    "journal": ("Entry", "Mark"),
+    "journal": ("SubmitRecord", "SubmitState"),
     "models": (
         "Credits",
         "JobState",
@@ -108,13 +110,13 @@ the import costs nothing."""
 
 __all__ = [
     "Ability",
+    "AlreadyDelivered",
     "AudioFile",
     "AuthenticationError",
     "Callbacks",
     "ContentRefused",
     "CoverRequest",
     "Credits",
-    "Entry",
     "ExtendRequest",
     "InsufficientCredits",
     "InvalidRequest",
@@ -123,7 +125,6 @@ __all__ = [
     "JobState",
     "JournalError",
     "MalformedAnswer",
-    "Mark",
     "MashupRequest",
     "MusicRequest",
     "NotFound",
@@ -141,6 +142,8 @@ __all__ = [
     "Snapshot",
     "Stems",
     "StemsRequest",
+    "SubmitRecord",
+    "SubmitState",
     "Track",
     "TrackRef",
     "Unsupported",

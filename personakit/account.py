@@ -31,14 +31,23 @@ from personakit.errors import (
     PersonaKitError,
     Unsupported,
     WaitTimeout,
+    refuse,
 )
+from personakit.journal import Account as Owner
 from personakit.keys import find_stored_key
 from personakit.providers import PROVIDERS, find_provider
+from personakit.settings import find_base_url, find_key, make_account
 
 REFUSED, FAILED, UNKNOWN, RUNNING, INTERRUPTED = 3, 4, 5, 6, 130
 """Exit codes; 0 is done, 2 wrong usage."""
 _REFUSALS = (AuthenticationError, InsufficientCredits, InvalidRequest, Unsupported)
-_SETTINGS = {"provider": str, "base_url": str, "journal": str, "timeout": float}
+_SETTINGS = {
+    "provider": str,
+    "base_url": str,
+    "journal": str,
+    "account": str,
+    "timeout": float,
+}
 _URLS = ("postgresql:", "postgres:")
 
 
@@ -103,6 +112,7 @@ class Account:
         journal: Path of the file in which submits are kept, or URL of a database.
         timeout: Seconds.
         as_json: True to print JSON only.
+        name: Name of the account, None for a fingerprint of its key.
     """
 
     provider: str
@@ -110,6 +120,7 @@ class Account:
     journal: str
     timeout: float
     as_json: bool
+    name: str | None = None
 
     @cached_property
     def console(self) -> Console:
@@ -118,15 +129,51 @@ class Account:
 
     def open(self) -> PersonaKit:
         """Make the client."""
-        if not is_url(self.journal):
-            Path(self.journal).parent.mkdir(parents=True, exist_ok=True)
+        self.make_folder()
         return PersonaKit(
             self.provider,
             api_key=self.find_key()[0],
             base_url=self.base_url,
             journal=self.journal,
+            account=self.name,
             timeout=self.timeout,
         )
+
+    def make_folder(self) -> None:
+        """Create the folder of the journal: a fresh machine has none yet.
+
+        Raises:
+            InvalidRequest: it cannot be created.
+        """
+        if is_url(self.journal):
+            return
+        folder = Path(self.journal).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise refuse(
+                "journal",
+                f"needs the folder {folder}, which cannot be created "
+                f"({error.strerror})",
+                "Pass another path, or create the folder",
+            ) from error
+
+    def find_owner(self, name: str | None = None) -> Owner:
+        """Return the account as a journal knows it.
+
+        Args:
+            name: None for the account's own name, or the fingerprint of its key.
+
+        Raises:
+            AuthenticationError: there is neither a name nor a key.
+        """
+        provider = find_provider(self.provider)
+        base_url, _ = find_base_url(provider, self.base_url)
+        name = name or self.name
+        if name is not None:
+            return Owner(provider.name, str(base_url), name)
+        key = find_key(self.find_key()[0], provider.key_variable)
+        return make_account(provider, base_url, key, None)
 
     def find_key(self) -> tuple[str | None, str]:
         """Return the key, None for none, and where it is or should be."""
@@ -154,6 +201,7 @@ def _make_account(
     journal: str | None,
     timeout: float | None,
     as_json: bool,
+    name: str | None,
 ) -> Account:
     """Fill in what was not said from the file of settings, and the usual."""
     told = read_settings(find_settings_path())
@@ -163,6 +211,7 @@ def _make_account(
         find_journal(journal, told),
         told.get("timeout", DEFAULT_TIMEOUT) if timeout is None else timeout,
         as_json,
+        name or told.get("account"),
     )
 
 
@@ -191,16 +240,25 @@ def account_command(
         help="File in which every submit is kept, or the URL of a database.",
     )
     @click.option(
+        "--account",
+        "account_name",
+        envvar="PERSONAKIT_ACCOUNT",
+        show_envvar=True,
+        help="Name of the account [default: a fingerprint of its key].",
+    )
+    @click.option(
         "--timeout", type=float, help=f"Seconds, {DEFAULT_TIMEOUT:g} usually."
     )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
     @wraps(command)
     def run(
+        *,
         provider: str | None,
         base_url: str | None,
         journal: str | None,
         timeout: float | None,
-        as_json: bool,  # noqa: FBT001 - click passes it by name
+        as_json: bool,
+        account_name: str | None,
         **more: Any,
     ) -> None:
         account = _make_account(
@@ -209,6 +267,7 @@ def account_command(
             journal=journal,
             timeout=timeout,
             as_json=as_json,
+            name=account_name,
         )
         try:
             asyncio.run(command(account, **more))

@@ -1,4 +1,4 @@
-"""Requests and results as text, for keeping: what was written is read back as it was.
+"""Requests, results and failures as text, for keeping: they are read back as they were.
 
 Unlike answers of services, this is our own writing. A text that cannot be read (by a
 version that did not know a field yet, say) is as good as none: it helps to finish what
@@ -7,6 +7,7 @@ was begun, and nothing depends on it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from datetime import datetime
@@ -14,7 +15,8 @@ from typing import Any, cast
 
 import cattrs
 
-from personakit.errors import InvalidRequest
+from personakit import errors
+from personakit.errors import InvalidRequest, PersonaKitError
 from personakit.models import Persona, Result, Stems, Track, TrackRef
 from personakit.receipt import Ability
 from personakit.requests import (
@@ -48,6 +50,17 @@ _RESULTS: dict[Ability, Any] = {
     Ability.UPLOAD: Track,
 }
 _TRACKS = tuple[Track, ...]
+_KEPT_OF_FAILURES = (
+    "message",
+    "charged",
+    "retry_safe",
+    "provider",
+    "code",
+    "status",
+    "request_id",
+    "retry_after",
+    "persona_id",
+)
 
 _log = logging.getLogger("personakit")
 
@@ -86,6 +99,33 @@ def dump(value: JobRequest[Any] | Result | None) -> str | None:
     return json.dumps(_converter.unstructure(value))
 
 
+def make_fingerprint(request: JobRequest[Any]) -> str:
+    """Return a digest by which two requests are known to ask for the same."""
+    text = dump(request)
+    audio = getattr(request, "audio", None)
+    if text is None and isinstance(audio, AudioFile):
+        text = audio.name + hashlib.sha256(audio.content).hexdigest()
+    return hashlib.sha256(f"{request.ability} {text}".encode()).hexdigest()[:32]
+
+
+def dump_failure(failure: PersonaKitError) -> str:
+    """Return why a job failed as JSON text, without its receipt."""
+    members = {name: getattr(failure, name) for name in _KEPT_OF_FAILURES}
+    return json.dumps({"error": type(failure).__name__, **members})
+
+
+def load_failure(text: str) -> PersonaKitError:
+    """Read a failure back; one of an unknown kind is a `JobFailed`."""
+    try:
+        members = json.loads(text)
+        name = members.pop("error")
+        shape = getattr(errors, name, errors.JobFailed)
+        return cast("PersonaKitError", shape(**members))
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        _log.warning("A kept failure cannot be read by this version")
+        return errors.JobFailed("The job failed, for a reason that cannot be read.")
+
+
 def load_request(kind: Ability, text: str | None) -> JobRequest[Any] | None:
     """Read a request back, None where there is none that can be read."""
     return cast("JobRequest[Any] | None", _load(_REQUESTS[kind], text))
@@ -101,6 +141,12 @@ def _load(shape: Any, text: str | None) -> object:
         return None
     try:
         return _converter.structure(json.loads(text), shape)
-    except (ValueError, TypeError, cattrs.BaseValidationError, InvalidRequest):
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+        cattrs.BaseValidationError,
+        InvalidRequest,
+    ):
         _log.warning("A kept request or result cannot be read by this version")
         return None

@@ -15,15 +15,23 @@ from collections.abc import (
     Iterable,
 )
 from contextlib import aclosing
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
-from personakit.archive import dump
+from personakit.archive import make_fingerprint
+from personakit.checks import (
+    check_timeout,
+    expect,
+    expect_count,
+    expect_one_of,
+)
 from personakit.completion import as_completed
-from personakit.errors import PersonaKitError, refuse
+from personakit.errors import JobFailed, PersonaKitError, refuse
 from personakit.job import Job
-from personakit.keyed import Keyed
+from personakit.journal.record import INTERNAL
+from personakit.journal.steps import Deliver
+from personakit.keyed import Keyed, check_key
 from personakit.receipt import Receipt
 from personakit.requests import JobRequest
 
@@ -74,6 +82,7 @@ class Batches(Keyed):
         Raises:
             WaitTimeout: time is up; the receipt is that of a job still awaited.
         """
+        expect("jobs", jobs, "jobs", Iterable, remedy="Pass a list of them")
         engine, deadline = await self._here(), self.deadline_in(timeout)
         async with aclosing(as_completed(engine, jobs, deadline=deadline)) as ended:
             async for job in ended:
@@ -92,6 +101,7 @@ class Batches(Keyed):
 
         Requests are taken one by one as there is room for them, so that a long file
         never lies in memory. Leaving the loop stops submitting; jobs under way run on.
+        An outcome counts as delivered once the loop asks for the next one.
 
         Args:
             requests: Any iterable, also an asynchronous one.
@@ -104,14 +114,19 @@ class Batches(Keyed):
             timeout: Seconds for each request, None for the client's own.
 
         Raises:
-            InvalidRequest: `concurrency` is below 1.
+            InvalidRequest: an argument breaks a rule.
             PersonaKitError: the first error, with ``on_error="raise"``.
         """
-        if concurrency < 1:
-            raise refuse("concurrency", "must be at least 1", "Change it")
-        numbered = _number(requests)
+        _check_requests(requests)
+        if name is not None:
+            check_key(name, "name")
+        expect_count("concurrency", concurrency)
+        expect_one_of("on_error", on_error, ("yield", "raise"))
+        if timeout is not None:
+            check_timeout(timeout)
+        engine, numbered = await self._here(), _number(requests)
         ended: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
-        working: set[asyncio.Task[Outcome[T]]] = set()
+        working: set[asyncio.Task[tuple[Outcome[T], str | None]]] = set()
         fetching: asyncio.Task[tuple[int, JobRequest[T]] | None] | None = None
         is_over = False
         try:
@@ -128,10 +143,12 @@ class Batches(Keyed):
                         working.add(_begin(work, ended))
                     continue
                 working.discard(done)
-                outcome: Outcome[T] = done.result()
+                outcome, key = cast("tuple[Outcome[T], str | None]", done.result())
                 if outcome.error is not None and on_error == "raise":
                     raise outcome.error
                 yield outcome
+                if key is not None:
+                    engine.writer.put(Deliver(key))
         finally:
             await _cancel_all(fetching, *working)
             await numbered.aclose()
@@ -143,30 +160,33 @@ class Batches(Keyed):
         *,
         name: str | None,
         timeout: float | None,
-    ) -> Outcome[T]:
-        """Bring one request to its end, whatever that is."""
+    ) -> tuple[Outcome[T], str | None]:
+        """Bring one request to its end, whatever that is.
+
+        Returns:
+            The outcome, and the key of the record that is delivered with it, None if
+            the job has not ended.
+        """
         receipt: Receipt | None = None
         try:
             _check(number, request)
             deadline = self.deadline_in(timeout)
-            job = await self._begin(number, request, name, deadline)
+            caller_key = None if name is None else _make_key(name, number, request)
+            job = await self._submit(request, deadline, caller_key)
             receipt = job.receipt
-            result = await job.result_by(deadline)
+            result = await job.wait_for_end(await self._here(), deadline)
         except PersonaKitError as error:
-            return Outcome(
-                number, request, error=error, receipt=error.receipt or receipt
-            )
-        return Outcome(number, request, result=result, receipt=receipt)
+            receipt = error.receipt or receipt
+            has_ended = isinstance(error, JobFailed) and receipt is not None
+            key = receipt.key if has_ended and receipt is not None else None
+            return Outcome(number, request, error=error, receipt=receipt), key
+        outcome = Outcome(number, request, result=result, receipt=receipt)
+        return outcome, receipt.key
 
-    async def _begin(
-        self, number: int, request: JobRequest[Any], name: str | None, deadline: float
-    ) -> Job[Any]:
-        """Submit a request, or take up what an earlier run has submitted."""
-        if name is None:
-            return await self._submit(request, deadline)
-        text = dump(request) or repr(request)
-        key = "\0".join((name, str(number), text))
-        return await self._submit_once(request, key, deadline=deadline)
+
+def _make_key(name: str, number: int, request: JobRequest[Any]) -> str:
+    """Return the key of a request in every run of its batch."""
+    return INTERNAL.join(("batch", name, str(number), make_fingerprint(request)))
 
 
 def _begin(
@@ -183,6 +203,14 @@ async def _cancel_all(*tasks: asyncio.Task[Any] | None) -> None:
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+def _check_requests(requests: object) -> None:
+    rule = "an iterable of requests"
+    remedy = "Pass a list of them"
+    expect("requests", requests, rule, Iterable, AsyncIterable, remedy=remedy)
+    if isinstance(requests, str | bytes):
+        raise refuse("requests", f"must be {rule}, not text", remedy)
 
 
 def _check(number: int, request: object) -> None:

@@ -8,19 +8,29 @@ name a job that the service does not know.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    MutableMapping,
+    Sequence,
+)
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from personakit.checks import NoneType, expect, is_sendable
 from personakit.errors import (
     InvalidRequest,
     MalformedAnswer,
@@ -28,18 +38,20 @@ from personakit.errors import (
     PersonaKitError,
     refuse,
 )
-from personakit.journal import Entry, Mark
+from personakit.journal.steps import Accept
 from personakit.providers.base import Provider
 from personakit.receipt import Ability, Receipt
-from personakit.recovery import read_once
+from personakit.reconcile import read_once
 from personakit.transport import check_base_url
-from personakit.workflows import Engine, deadline_in
+from personakit.workflows import Engine, deadline_in, in_time
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 BODY_LIMIT = 256 * 1024
-"""Bytes of a report; larger ones are refused unread."""
+"""Maximum size of a request body in bytes; nothing beyond it is read."""
+BODY_TIMEOUT = 10.0
+"""Seconds for receiving a whole request body."""
 SHORTEST_SECRET = 16
 """Characters of a secret at least."""
 READ_TIMEOUT = 8.0
@@ -47,7 +59,8 @@ READ_TIMEOUT = 8.0
 
 _CHUNK = 64 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{40,90}")
-_KEY_BYTES, _TIME_BYTES, _MAC_BYTES = 16, 5, 16
+_KEY_BYTES, _TIME_BYTES, _NUMBER_BYTES, _MAC_BYTES = 16, 5, 2, 16
+_LAST_NUMBER = 2 ** (8 * _NUMBER_BYTES) - 1
 _PURPOSE = b"personakit callback 1\x00"
 
 _log = logging.getLogger("personakit")
@@ -81,9 +94,10 @@ class Callbacks:
 
     Answers: 200 when the journal has what was reported, 400 for what is no report, 401
     for a wrong signature, 404 for an address of no submit or a job that the service
-    does not know, 405 for anything but POST, 409 for a job that is not the submit's,
-    413 for a body over 256 KiB, and 503 when the journal or the service cannot be
-    reached just now, so that the service shall report again.
+    does not know, 405 for anything but POST, 408 for a body that takes over 10 s, 409
+    for a job that is not the submit's, 413 for a body over 256 KiB, and 503 when the
+    journal or the service cannot be reached just now, so that the service shall report
+    again. Method and address are checked before the body is read.
 
     Attributes:
         public_url: Where the service finds this, https.
@@ -99,10 +113,16 @@ class Callbacks:
     _here: Callable[[], Awaitable[Engine]] = attrs.field(repr=False)
     _wake: Callable[[str], Awaitable[None]] = attrs.field(repr=False)
 
-    def address(self, receipt: Receipt) -> str:
-        """Return the address at which the service shall report on a submit."""
+    def address(self, receipt: Receipt, attempt: int) -> str:
+        """Return the address at which the service shall report on an attempt.
+
+        Args:
+            receipt: Of the submit.
+            attempt: Which of its paid requests has the address.
+        """
         moment = int(receipt.at.timestamp()).to_bytes(_TIME_BYTES)
-        payload = bytes.fromhex(receipt.key) + moment + receipt.kind.encode()
+        number = min(attempt, _LAST_NUMBER).to_bytes(_NUMBER_BYTES)
+        payload = bytes.fromhex(receipt.key) + moment + number + receipt.kind.encode()
         token = payload + self._sign(self.secrets[0], payload)
         text = base64.urlsafe_b64encode(token).decode().rstrip("=")
         return f"{self.public_url}/{text}"
@@ -111,8 +131,8 @@ class Callbacks:
         text = _PURPOSE + self.provider.name.encode() + b"\x00" + payload
         return hmac.new(secret, text, hashlib.sha256).digest()[:_MAC_BYTES]
 
-    def _read_token(self, token: str) -> Receipt | None:
-        """Return the receipt of which a token tells, None when it is not ours."""
+    def _read_token(self, token: str) -> tuple[Receipt, int] | None:
+        """Return the receipt and attempt of a token, None if it is not ours."""
         if not _TOKEN.fullmatch(token):
             return None
         try:
@@ -127,10 +147,12 @@ class Callbacks:
         # What is ours is well formed, but base64 can spell the same bytes differently.
         if not is_ours or base64.urlsafe_b64encode(raw).decode().rstrip("=") != token:
             return None
-        key, moment = payload[:_KEY_BYTES], payload[_KEY_BYTES:][:_TIME_BYTES]
-        kind = Ability(payload[_KEY_BYTES + _TIME_BYTES :].decode())
+        key, rest = payload[:_KEY_BYTES], payload[_KEY_BYTES:]
+        moment, rest = rest[:_TIME_BYTES], rest[_TIME_BYTES:]
+        number, kind = rest[:_NUMBER_BYTES], Ability(rest[_NUMBER_BYTES:].decode())
         at = datetime.fromtimestamp(int.from_bytes(moment), UTC)
-        return Receipt(self.provider.name, kind, key.hex(), at)
+        receipt = Receipt(self.provider.name, kind, key.hex(), at)
+        return receipt, int.from_bytes(number)
 
     async def receive(
         self, method: str, path: str, headers: Headers, body: bytes
@@ -147,8 +169,8 @@ class Callbacks:
             The HTTP status to answer with; a body is not needed.
         """
         try:
-            reported = self._read_report(method, path, headers, body)
-            await self._take(reported)
+            reported, attempt = self._read_report(method, path, headers, body)
+            await self._take(reported, attempt)
         except _Refused as refusal:
             return refusal.status
         except PersonaKitError as error:
@@ -158,22 +180,27 @@ class Callbacks:
 
     def _read_report(
         self, method: str, path: str, headers: Headers, body: bytes
-    ) -> Receipt:
-        """Return the receipt that a report is for, with the job that it names."""
-        if method != "POST":
-            raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED)
+    ) -> tuple[Receipt, int]:
+        """Return the receipt that a report is for, with its job, and the attempt."""
+        receipt, attempt = self._check_address(method, path)
         if len(body) > BODY_LIMIT:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        receipt = self._read_token(path.rsplit("/", 1)[-1])
-        if receipt is None:
-            raise _Refused(HTTPStatus.NOT_FOUND)
         try:
             job_id = self.provider.reports.find_job(body)
         except MalformedAnswer:
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
         if not self._is_signed(headers, body, job_id):
             raise _Refused(HTTPStatus.UNAUTHORIZED)
-        return receipt.with_job(job_id)
+        return receipt.with_job(job_id), attempt
+
+    def _check_address(self, method: str, path: str) -> tuple[Receipt, int]:
+        """Return receipt and attempt of the address, without looking at the body."""
+        if method != "POST":
+            raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED)
+        named = self._read_token(path.rsplit("/", 1)[-1])
+        if named is None:
+            raise _Refused(HTTPStatus.NOT_FOUND)
+        return named
 
     def _is_signed(self, headers: Headers, body: bytes, job_id: str) -> bool:
         if self.service_secret is None:
@@ -182,58 +209,66 @@ class Callbacks:
         once = {n.title(): v for n, v in headers if names.count(n.lower()) == 1}
         return self.provider.reports.is_signed(once, body, job_id, self.service_secret)
 
-    async def _take(self, reported: Receipt) -> None:
+    async def _take(self, reported: Receipt, attempt: int) -> None:
         """Make sure that the journal has the job of a report, and have it read."""
-        engine = await self._here()
-        known = await self._find_job(engine, reported.key)
-        if known is None:
-            known = await self._bind(engine, reported)
-        if known is None or known != reported.job_id:
-            raise _Refused(HTTPStatus.CONFLICT)
-        await self._wake(known)
+        engine, job_id = await self._here(), reported.job_id or ""
+        finding = engine.journal.find(engine.account, reported.key)
+        record = await in_time(finding, deadline_in(READ_TIMEOUT))
+        if record is None or record.receipt.job_id != job_id:
+            if record is not None and not record.awaits(attempt):
+                raise _Refused(HTTPStatus.CONFLICT)  # that attempt became another job
+            await self._accept(engine, reported, attempt)
+        await self._wake(job_id)
 
-    async def _find_job(self, engine: Engine, key: str) -> str | None:
-        entry = await engine.journal.find(key)
-        return None if entry is None else entry.receipt.job_id
-
-    async def _bind(self, engine: Engine, reported: Receipt) -> str | None:
-        """Take a job for that of a submit whose answer is lost, if it can be."""
+    async def _accept(self, engine: Engine, reported: Receipt, attempt: int) -> None:
+        """Write down the job of an attempt whose answer is lost or on its way."""
         try:
             await read_once(engine, reported, deadline_in(READ_TIMEOUT))
         except (NotFound, InvalidRequest):
             raise _Refused(HTTPStatus.NOT_FOUND) from None
-        jobs = [reported.job_id or ""]
-        if await engine.journal.known_jobs(self.provider.name, jobs):
-            # Perhaps of this very submit, by a report that came at the same time.
-            return await self._find_job(engine, reported.key)
-        stands = await engine.journal.record(Entry(reported, Mark.ACCEPTED))
-        return stands.receipt.job_id
+        step = Accept(
+            reported.key,
+            attempt,
+            reported.job_id,
+            receipt=reported.with_job(None),
+            is_reported=True,
+        )
+        accepting = engine.journal.apply(engine.account, step)
+        verdict = await in_time(accepting, deadline_in(READ_TIMEOUT))
+        if not verdict.is_won:
+            raise _Refused(HTTPStatus.CONFLICT)
+
+    async def _receive_stream(
+        self, method: str, path: str, headers: Headers, chunks: AsyncIterable[bytes]
+    ) -> int:
+        """Check the address, read the body within its limits, and process it."""
+        try:
+            self._check_address(method, path)
+            body = await _read_body(chunks)
+        except _Refused as refusal:
+            return refusal.status
+        return await self.receive(method, path, headers, body)
 
     async def aiohttp_handler(self, request: web.Request) -> web.Response:
         """Answer one request of an aiohttp server."""
         from aiohttp import web  # noqa: PLC0415 - most clients need no server
 
-        body = b""
-        async for chunk in request.content.iter_chunked(_CHUNK):
-            body += chunk
-            if len(body) > BODY_LIMIT:
-                break
         headers = list(request.headers.items())
-        status = await self.receive(request.method, request.path, headers, body)
+        chunks = request.content.iter_chunked(_CHUNK)
+        status = await self._receive_stream(
+            request.method, request.path, headers, chunks
+        )
         return web.Response(status=status)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as an ASGI application."""
         if scope["type"] != "http":
             raise RuntimeError(f"Callbacks take HTTP, not {scope['type']}")
-        body, is_more = b"", True
-        while is_more and len(body) <= BODY_LIMIT:
-            event = await receive()
-            body += event.get("body", b"")
-            is_more = event["type"] == "http.request" and event.get("more_body", False)
         pairs: Iterable[tuple[bytes, bytes]] = scope["headers"]
         headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in pairs]
-        status = await self.receive(scope["method"], scope["path"], headers, body)
+        status = await self._receive_stream(
+            scope["method"], scope["path"], headers, _iter_asgi(receive)
+        )
         no_headers: list[tuple[bytes, bytes]] = []
         await send(
             {
@@ -243,6 +278,41 @@ class Callbacks:
             }
         )
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _read_body(chunks: AsyncIterable[bytes]) -> bytes:
+    """Return the whole body, or one that is just over `BODY_LIMIT`."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > BODY_LIMIT:
+                    break
+    except TimeoutError:
+        raise _Refused(HTTPStatus.REQUEST_TIMEOUT) from None
+    except ConnectionError:  # the client left; nobody reads this answer
+        raise _Refused(HTTPStatus.BAD_REQUEST) from None
+    return bytes(body)
+
+
+async def _iter_asgi(receive: Receive) -> AsyncGenerator[bytes]:
+    """Yield the pieces of a body; the body ends early if the client disconnects."""
+    is_more = True
+    while is_more:
+        event = await receive()
+        yield event.get("body", b"")
+        is_more = event["type"] == "http.request" and event.get("more_body", False)
+
+
+def _list_secrets(secret: str | Sequence[str]) -> list[str]:
+    expect("secret", secret, "text, or several texts", str, Sequence)
+    secrets = [secret] if isinstance(secret, str) else list(secret)
+    for one in secrets:
+        expect("secret", one, "text", str)
+        if not is_sendable(one):
+            raise refuse("secret", "must be valid Unicode text", "Make another one")
+    return secrets
 
 
 def make_callbacks(
@@ -259,8 +329,9 @@ def make_callbacks(
     Raises:
         InvalidRequest: an address or a secret cannot be used.
     """
+    expect("service_secret", service_secret, "text", str, NoneType)
     url = str(check_base_url(public_url, "public_url")).rstrip("/")
-    secrets = [secret] if isinstance(secret, str) else list(secret)
+    secrets = _list_secrets(secret)
     if not secrets or min(map(len, secrets)) < SHORTEST_SECRET:
         raise refuse(
             "secret",

@@ -6,7 +6,8 @@ Each refuses with the field, the rule and the remedy, before anything is sent.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ from urllib.parse import urlsplit
 import attrs
 
 from personakit.errors import refuse
+
+NoneType = type(None)
+"""For `expect`: the argument may be omitted."""
 
 Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -53,7 +57,7 @@ def is_sendable(text: str) -> bool:
 def label(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Accept any text that can be sent, blank text too."""
     if not isinstance(value, str) or not is_sendable(value):
-        raise refuse(attribute.name, "must be valid Unicode text", "Mend or omit it")
+        raise refuse(attribute.name, "must be valid Unicode text", "Correct or omit it")
 
 
 def text(owner: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -122,3 +126,96 @@ def a_or_address(*shapes: type) -> Validator:
             )
 
     return check
+
+
+def expect(
+    field: str,
+    value: object,
+    rule: str,
+    *shapes: type,
+    remedy: str = "Pass such a value",
+) -> None:
+    """Refuse an argument that is not an instance of one of the classes.
+
+    Args:
+        field: The name of the argument.
+        value: What the caller passed.
+        rule: What it must be, with its article, for example "a Track".
+        *shapes: The classes.
+        remedy: What to do about it, as a sentence without its full stop.
+
+    Raises:
+        InvalidRequest: it is not, or it is itself a class.
+    """
+    if not isinstance(value, shapes) or isinstance(value, type):
+        kind = value if isinstance(value, type) else type(value)
+        what = f"the class {kind.__name__}" if kind is value else kind.__name__
+        raise refuse(field, f"must be {rule}, not {what}", remedy)
+
+
+def expect_one_of(field: str, value: object, allowed: Iterable[str]) -> None:
+    """Refuse an argument that is not one of some words.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    words = tuple(map(str, allowed))
+    if not isinstance(value, str) or value not in words:
+        raise refuse(field, f"must be one of {', '.join(words)}", "Pass one of them")
+
+
+def expect_count(field: str, value: object, low: int = 1) -> None:
+    """Refuse an argument that is not a whole number from `low`.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise refuse(field, f"must be a whole number from {low}", "Change or omit it")
+
+
+def expect_seconds(field: str, value: object) -> None:
+    """Refuse an argument that is not a finite number of seconds from 0.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    seconds = number_or_none(value)
+    if seconds is None or seconds < 0:
+        raise refuse(field, "must be a number of seconds from 0", "Change or omit it")
+
+
+def expect_function(field: str, value: object) -> None:
+    """Refuse an argument that is neither a function nor None.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    if value is not None and not callable(value):
+        raise refuse(field, "must be a function", "Pass one, or omit it")
+
+
+def check_timeout(timeout: float) -> float:
+    """Return a timeout as it is.
+
+    Raises:
+        InvalidRequest: not a positive number of seconds.
+    """
+    if timeout != math.inf and (number_or_none(timeout) or 0) <= 0:
+        raise refuse(
+            "timeout",
+            "must be a positive number of seconds, or math.inf for no limit",
+            "Change it, or omit it for the usual one",
+        )
+    return timeout
+
+
+def check_journal(journal: object) -> None:
+    """Refuse what is not a journal, and does not say where one is.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    if isinstance(journal, type) or not hasattr(journal, "aclose"):
+        rule = "a path, a postgresql:// URL or a Journal"
+        expect("journal", journal, rule, str, os.PathLike, NoneType)

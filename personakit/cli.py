@@ -24,7 +24,9 @@ from personakit.doctor import doctor, key
 from personakit.emulator import Emulator
 from personakit.errors import PersonaKitError
 from personakit.jobcommands import download, jobs
-from personakit.journal import Entry, Mark, open_journal
+from personakit.journal import SubmitRecord, open_journal
+from personakit.journal.record import WITH_JOB
+from personakit.journalcommands import journal_commands
 from personakit.providers import PROVIDERS
 from personakit.version import __version__
 
@@ -134,45 +136,42 @@ def pending(journal: str | None, *, as_json: bool) -> None:
     if not (is_url(name) or Path(name).is_file()):
         raise click.UsageError(f"There is no journal {name}.")
     try:
-        entries = asyncio.run(_read_pending(name))
+        records = asyncio.run(_read_pending(name))
     except PersonaKitError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        lines = [_entry_to_json(entry) for entry in entries]
+        lines = [_record_to_json(record) for record in records]
         click.echo(json.dumps(lines, ensure_ascii=False))
         return
-    for entry in entries:
-        receipt = entry.receipt
+    for record in records:
+        receipt = record.receipt
         click.echo(
-            f"{entry.mark}  {receipt.at:%Y-%m-%d %H:%M:%S}Z  "
+            f"{record.state}  {receipt.at:%Y-%m-%d %H:%M:%S}Z  "
             f"{receipt.provider} {receipt.kind}  {receipt.token}"
         )
-    click.echo(f"{len(entries)} pending", err=True)
+    click.echo(f"{len(records)} pending", err=True)
 
 
-async def _read_pending(name: str) -> list[Entry]:
+async def _read_pending(name: str) -> list[SubmitRecord]:
     journal = open_journal(name)
     try:
-        found = [
-            entry
-            for provider in PROVIDERS
-            for entry in await journal.unfinished(provider)
-        ]
+        found = await journal.unsettled(None)
     finally:
         await journal.aclose()
-    open_ = [entry for entry in found if entry.mark is not Mark.ACCEPTED]
-    return sorted(open_, key=lambda entry: entry.receipt.at)
+    open_ = [record for record in found if record.state not in WITH_JOB]
+    return sorted(open_, key=lambda record: record.receipt.at)
 
 
-def _entry_to_json(entry: Entry) -> dict[str, object]:
-    receipt, request = entry.receipt, dump(entry.request)
+def _record_to_json(record: SubmitRecord) -> dict[str, object]:
+    receipt, request = record.receipt, dump(record.request)
     return {
-        "mark": entry.mark,
+        "state": record.state,
         "provider": receipt.provider,
+        "account": record.account.name,
         "kind": receipt.kind,
         "at": receipt.at.isoformat(),
         "receipt": receipt.token,
-        "key": entry.wish,
+        "key": record.shown_key,
         "request": None if request is None else json.loads(request),
     }
 
@@ -217,5 +216,5 @@ async def _serve(port: int, speed: float, credits_: float, *, as_json: bool) -> 
         await asyncio.Event().wait()
 
 
-for command in (*COMMANDS, jobs, download, doctor, key):
+for command in (*COMMANDS, jobs, download, journal_commands, doctor, key):
     cli.add_command(command)

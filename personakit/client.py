@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -15,14 +14,21 @@ import attrs
 
 from personakit.batch import Batches
 from personakit.callbacks import Callbacks, make_callbacks
+from personakit.checks import (
+    NoneType,
+    check_journal,
+    check_timeout,
+    expect,
+    expect_one_of,
+)
 from personakit.convert import parse_token
-from personakit.download import Progress, save_track
 from personakit.errors import refuse
 from personakit.history import History
 from personakit.job import Job
-from personakit.journal import Entry, Journal, open_journal
+from personakit.journal import Journal, SubmitRecord, open_journal
+from personakit.journal.record import show_key
 from personakit.limits import Limits
-from personakit.models import Listed, Result, Snapshot, Track
+from personakit.models import Listed, Result, Snapshot
 from personakit.operations import Operations
 from personakit.pace import Pace, PaceName, find_pace
 from personakit.perloop import PerLoop
@@ -32,14 +38,15 @@ from personakit.providers.base import Provider
 from personakit.readings import Readings
 from personakit.receipt import Ability, Receipt
 from personakit.registry import Registry
-from personakit.requests import JobRequest
-from personakit.settings import find_base_url, find_key, name_account
+from personakit.requests import JobRequest, check_request
+from personakit.settings import find_base_url, find_key, make_account
 from personakit.sharedlane import Shared, open_lane
-from personakit.transport import Transport, check_base_url, is_loopback
+from personakit.stepwriter import StepWriter
+from personakit.submits import Submitted
+from personakit.transport import Transport, check_base_url
 from personakit.workflows import (
     Engine,
     check_ability,
-    check_timeout,
     deadline_in,
     hold_deadline,
 )
@@ -79,7 +86,10 @@ class PersonaKit(Batches, Operations, Readings):
             it is sent, so that nothing is lost or paid twice should the program die;
             or the ``postgresql://`` URL of a database, by which processes and machines
             share jobs and the account's limits; or a `personakit.journal.Journal`. None
-            keeps it in memory. One file serves one account of each service.
+            keeps it in memory.
+        account: Name of the account, by which jobs, keys, personas and limits in a
+            journal belong together: accounts never see each other's. None names it by
+            a fingerprint of address and key; name it if the key may change.
         timeout: Seconds that a call may take from submit to result, ``math.inf`` for
             no limit.
         pace: How often to look at a job: ``"eager"``, ``"balanced"`` (the usual),
@@ -103,16 +113,24 @@ class PersonaKit(Batches, Operations, Readings):
         callback_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
+        account: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         pace: Pace | PaceName | None = None,
         limits: Limits | None = None,
     ) -> None:
+        expect("provider", provider, "the name of a service", str, Provider)
+        expect("api_key", api_key, "text", str, NoneType)
+        expect("callback_url", callback_url, "an address", str, NoneType)
+        expect("session", session, "a ClientSession", aiohttp.ClientSession, NoneType)
+        expect("limits", limits, "Limits", Limits, NoneType)
+        check_journal(journal)
         self._provider = find_provider(provider)
         self._base_url, is_own = find_base_url(self._provider, base_url)
         files = self._provider.files_url if is_own and not files_url else files_url
         self._files_url = None if files is None else check_base_url(files, "files_url")
         self._callback_url = callback_url
         self._key = find_key(api_key, self._provider.key_variable)
+        self._account = make_account(self._provider, self._base_url, self._key, account)
         self._session = session
         self._timeout = check_timeout(timeout)
         self._pace, self._history = find_pace(pace), History()
@@ -126,16 +144,19 @@ class PersonaKit(Batches, Operations, Readings):
 
     def _open_engine(self) -> Engine:
         limits = self._limits
-        account = name_account(self._provider, self._base_url, self._key)
-        lane = partial(open_lane, account=account, shared=self._shared)
+        account = self._account
+        name = f"{account.provider} {account.address} {account.name}"
+        lane = partial(open_lane, account=name, shared=self._shared)
         reads = lane("reads", limits.total or limits.reads)
         return Engine(
             provider=self._provider,
+            account=account,
             transport=Transport(
                 self._base_url, self._key, self._session, self._files_url
             ),
             poller=Poller(self._pace, self._history, reads),
             journal=self._journal,
+            writer=StepWriter(self._journal, account),
             starts=reads if limits.total else lane("starts", limits.starts),
             reads=reads,
             address=self._find_address,
@@ -147,10 +168,10 @@ class PersonaKit(Batches, Operations, Readings):
         if not self._engines:
             await self._journal.aclose()
 
-    def _find_address(self, receipt: Receipt) -> str | None:
+    def _find_address(self, receipt: Receipt, attempt: int) -> str | None:
         if self._callbacks is None:
             return self._callback_url
-        return self._callbacks.address(receipt)
+        return self._callbacks.address(receipt, attempt)
 
     def callbacks(
         self,
@@ -193,7 +214,8 @@ class PersonaKit(Batches, Operations, Readings):
 
     def _wake(self, job_id: str) -> None:
         for loop, engine in self._engines.items():
-            loop.call_soon_threadsafe(engine.poller.wake, job_id)
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(engine.poller.wake, job_id)
 
     def __repr__(self) -> str:
         return f"<PersonaKit {self._provider.name} at {self._base_url}>"
@@ -230,7 +252,8 @@ class PersonaKit(Batches, Operations, Readings):
         return Registry(self._here)
 
     def can(self, ability: Ability) -> bool:
-        """Tell whether the service offers something."""
+        """Return whether the service offers something."""
+        expect_one_of("ability", ability, Ability)
         return ability in self._provider.abilities
 
     def require(self, ability: Ability) -> None:
@@ -244,6 +267,7 @@ class PersonaKit(Batches, Operations, Readings):
             InvalidRequest: a rule is broken.
             Unsupported: the service does not offer it.
         """
+        check_request(request)
         self.require(request.ability)
         self._provider.build_submit(request)
 
@@ -257,7 +281,7 @@ class PersonaKit(Batches, Operations, Readings):
         Args:
             timeout: Seconds from now.
         """
-        return hold_deadline(timeout)
+        return hold_deadline(check_timeout(timeout))
 
     def deadline_in(self, timeout: float | None) -> float:
         """Turn seconds from now, None for the client's own, into loop time."""
@@ -284,54 +308,11 @@ class PersonaKit(Batches, Operations, Readings):
             InvalidRequest: the token is damaged, belongs to another service or another
                 kind of request, or names no job, because its outcome is unknown.
         """
+        expect("found_by", found_by, "job.token or a Receipt", str, Receipt)
         receipt = parse_token(found_by) if isinstance(found_by, str) else found_by
-        if of is not None and receipt.kind is not of.ability:
+        if of is not None and receipt.kind is not getattr(of, "ability", None):
             raise refuse("of", f"must fit a job for {receipt.kind}", "Pass its request")
         return self._attach(receipt)
-
-    async def download(
-        self,
-        track: Track,
-        to: str | os.PathLike[str],
-        *,
-        timeout: float | None = None,
-        progress: Progress | None = None,
-    ) -> Path:
-        """Save the audio of a track.
-
-        The file appears under its name only when it is whole, and never in place of
-        another. A transfer that breaks goes on where it broke. The key is not sent to
-        the media host, and hosts at private addresses are not opened.
-
-        Args:
-            track: With an `audio_url`; mind its `expires_at`.
-            to: A folder, which is made where it is missing and in which the file is
-                named after the track's title and id; a track that is there already is
-                not fetched again. Or the path of a file that does not exist yet. What
-                has no ending, or ends in a slash, is a folder.
-            timeout: Seconds, None for the client's own.
-            progress: Is called with the bytes received so far and those of the whole
-                file, None where the host does not tell; from within the event loop.
-
-        Returns:
-            The path of the file.
-
-        Raises:
-            InvalidRequest: the link is not https or leads to a private address, or the
-                file exists.
-            NotFound: the link has expired.
-            MalformedAnswer: what came is no audio.
-            ServiceUnavailable: the media host gave no whole answer in time.
-        """
-        engine = await self._here()
-        return await save_track(
-            engine.transport,
-            track,
-            to,
-            deadline=self.deadline_in(timeout),
-            loopback=is_loopback(self._base_url),
-            progress=progress,
-        )
 
     def _attach(self, receipt: Receipt) -> Job[Result]:
         if receipt.provider != self._provider.name:
@@ -348,14 +329,23 @@ class PersonaKit(Batches, Operations, Readings):
             )
         return self._job(receipt, self._provider.recall(receipt))
 
-    def _take_up(
-        self, entry: Entry, latest: Snapshot[Result] | None = None
-    ) -> Job[Result]:
-        known = latest or entry.snapshot or self._provider.recall(entry.receipt)
-        return self._job(entry.receipt, known, entry.request, entry.wish)
+    def _resume_record(self, record: SubmitRecord) -> Job[Any]:
+        known = record.snapshot or self._provider.recall(record.receipt)
+        return self._job(record.receipt, known, record.request, record.shown_key)
 
-    def _take_listed(self, line: Listed) -> Job[Result]:
-        receipt = Receipt(self.provider, line.kind, job_id=line.snapshot.job_id)
+    def _job_of(
+        self, submitted: Submitted, request: JobRequest[T], caller_key: str | None
+    ) -> Job[T]:
+        return self._job(
+            submitted.receipt,
+            submitted.snapshot,
+            request,
+            show_key(caller_key),
+            submitted.sent_at,
+        )
+
+    def _take_listed(self, kind: Ability, line: Listed) -> Job[Result]:
+        receipt = Receipt(self.provider, kind, job_id=line.snapshot.job_id)
         receipt = attrs.evolve(receipt, at=line.created_at or receipt.at)
         return self._job(receipt, line.snapshot)
 
@@ -365,10 +355,12 @@ class PersonaKit(Batches, Operations, Readings):
         snapshot: Snapshot[Any] | None,
         request: JobRequest[Any] | None = None,
         key: str | None = None,
+        sent_at: float | None = None,
     ) -> Job[Any]:
         return Job(
             receipt,
             key=key,
+            sent_at=sent_at,
             here=self._here,
             timeout=self._timeout,
             request=request,

@@ -18,7 +18,7 @@ from personakit.batch import CONCURRENCY, Outcome
 from personakit.client import PersonaKit
 from personakit.console import counting
 from personakit.errors import InvalidRequest, PersonaKitError
-from personakit.jobcommands import finish, follow, out_option
+from personakit.jobcommands import delivering, finish, out_option
 from personakit.lines import read_line
 from personakit.models import Persona, Track, TrackRef, VocalWindow
 from personakit.requests import (
@@ -78,8 +78,8 @@ async def _make_song(
         if detach:
             account.show(job.token, {"token": job.token})
             return
-        tracks = await follow(account, job)
-        await finish(account, kit, tracks, out)
+        async with delivering(account, job) as tracks:
+            await finish(account, kit, tracks, out)
 
 
 def _read_source(text: str) -> TrackRef | str:
@@ -142,9 +142,11 @@ async def create_persona(
     part = None if window is None else VocalWindow(*window)
     track = cast("TrackRef", _read_source(source))  # the request refuses others
     request = PersonaRequest(track, window=part, **wish)
-    async with account.open() as kit:
-        voice = await follow(account, await kit.submit(request))
-    account.show(describe(voice), to_json(voice))
+    async with (
+        account.open() as kit,
+        delivering(account, await kit.submit(request)) as voice,
+    ):
+        account.show(describe(voice), to_json(voice))
 
 
 @persona.command("list")

@@ -21,7 +21,7 @@ from personakit.account import (
 )
 from personakit.client import PersonaKit
 from personakit.errors import PersonaKitError
-from personakit.journal import Mark
+from personakit.journal import SubmitState
 from personakit.keys import has_keyring, store_key
 from personakit.providers import PROVIDERS, find_provider
 from personakit.version import __version__
@@ -101,7 +101,7 @@ async def _look_at_journal(account: Account, kit: PersonaKit) -> Finding:
         pending = await kit.pending()
     except PersonaKitError as error:
         return Finding("journal", is_good=False, text=f"{name}: {error}")
-    unknown = sum(entry.mark is Mark.UNKNOWN for entry in pending)
+    unknown = sum(record.state is SubmitState.UNKNOWN for record in pending)
     return Finding("journal", is_good=True, text=f"{name}, {unknown} outcomes unknown")
 
 

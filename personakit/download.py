@@ -3,18 +3,19 @@
 The media host is not trusted. It never sees the key, its file names are not used, what
 it sends must look like audio, and a file appears under its name only when it is whole.
 A transfer that breaks goes on where it broke, if the host can tell that the file is
-still the same.
+still the same. A host must mark the end of a file by Content-Length or by chunked
+encoding; without either only a WAV file is accepted, because its header has its size.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import os
 import re
-import uuid
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,6 +29,7 @@ from personakit.errors import (
     refuse,
 )
 from personakit.models import Track
+from personakit.partfile import PartFile, explain_disk, open_part
 from personakit.retry import repeat
 from personakit.transport import Download, Transport, is_allowed
 from personakit.wire import NoAnswer
@@ -48,8 +50,13 @@ _KINDS = {
     "m4a": re.compile(rb"....ftyp", re.DOTALL),
 }
 _UNSAFE = re.compile(r"[^\w-]+")
-_TITLE_BYTES = 120  # of a title that go into a file name; most systems allow 255
-_OK, _PARTIAL, _NO_RANGE = 200, 206, 416
+_TITLE_BYTES, _ID_BYTES = 120, 80  # in a file name; most systems allow 255
+_OK, _PARTIAL, _NO_RANGE, _SERVER_ERROR = 200, 206, 416, 500
+_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(?:\d{1,15}|\*)")  # RFC 9110, 14.4
+_LENGTH = re.compile(r"(\d{1,15})")
+_REDIRECTS = {301, 302, 303, 307, 308}
+_EXPIRED = {401, 403, 404, 410}
+_TEMPORARY = {408, 425, 429}
 
 
 @attrs.frozen
@@ -63,55 +70,69 @@ class _Place:
     def find(self) -> Path | None:
         """Return the file that is there already, None for none."""
         endings = [self.ending] if self.ending else [f".{kind}" for kind in _KINDS]
-        paths = (self.folder / f"{self.stem}{ending}" for ending in endings)
-        return next((path for path in paths if os.path.lexists(path)), None)
+        for ending in endings:
+            path = self.folder / f"{self.stem}{ending}"
+            with suppress(FileNotFoundError):
+                path.lstat()
+                return path
+        return None
 
 
 @attrs.define(eq=False)
-class _Part:
-    """A hidden file that grows until it is whole.
+class _Transfer:
+    """Checks the audio of one file while it arrives, and writes it.
 
     Attributes:
-        path: Of the hidden file.
-        size: Bytes so far.
-        head: The first of them.
-        version: By which the host knows this very file again, None if it does not.
+        part: Where it is written.
+        progress: Called after each chunk, None if not set.
+        head: The first bytes.
+        total: Bytes of the whole file, None if the host does not send it.
     """
 
-    path: Path
-    size: int = 0
+    part: PartFile
+    progress: Progress | None
     head: bytes = b""
-    version: str | None = None
+    total: int | None = None
 
-    @property
-    def offset(self) -> int:
-        """Where to go on; 0 where the host could not tell whether it still fits."""
-        return self.size if self.version else 0
+    async def receive(self, answer: Download) -> None:
+        """Receive the file, or the rest of it.
 
-    def restart(self, version: str | None) -> None:
-        """Forget what is there."""
-        self.size, self.head, self.version = 0, b"", version
+        Raises:
+            MalformedAnswer: it is no audio, or too large, or its end is not known.
+            NoAnswer: the host stopped sending.
+            PersonaKitError: what the status means; or the disk is full.
+        """
+        self._begin(answer)
+        async for chunk in answer.chunks:
+            self.head = (self.head + chunk)[:_HEAD]
+            if len(self.head) == _HEAD:
+                _check_head(self.head, answer)
+            _check_size(self.part.size + len(chunk))
+            await self.part.write(chunk)
+            if self.progress is not None:
+                self.progress(self.part.size, self.total)
+        _check_head(self.head, answer)
+        if not _has_end(answer) and self.part.size < (_find_length(self.head) or 0):
+            raise NoAnswer("the file ends early", sent=True)
+        await self.part.flush()
 
-    async def fill(
-        self, chunks: AsyncIterator[bytes], report: Callable[[int], None]
-    ) -> None:
-        """Append what comes; refuse it as soon as it looks wrong."""
-        with self.path.open("r+b" if self.size else "wb") as file:
-            file.seek(self.size)
-            async for chunk in chunks:
-                self.head = (self.head + chunk)[:_HEAD]
-                if len(self.head) == _HEAD:
-                    _find_ending(self.head)
-                if self.size + len(chunk) > SIZE_LIMIT:
-                    raise MalformedAnswer(f"The audio is over {SIZE_LIMIT} bytes.")
-                await asyncio.to_thread(file.write, chunk)
-                self.size += len(chunk)
-                report(self.size)
-            await asyncio.to_thread(_flush, file.fileno())
-
-
-def _flush(file: int) -> None:
-    os.fsync(file)
+    def _begin(self, answer: Download) -> None:
+        """Prepare for what an answer brings."""
+        part, status = self.part, answer.status
+        length = _find_number(answer, "Content-Length", _LENGTH)
+        if part.offset and status in {_PARTIAL, _NO_RANGE}:
+            start = _find_number(answer, "Content-Range", _RANGE)
+            if status == _NO_RANGE or start != part.size:
+                part.restart(None)  # and ask for the whole
+                raise ServiceUnavailable(
+                    "The media host sent another part.", retry_safe=True
+                )
+            self.total = None if length is None else part.size + length
+            return
+        _check_status(status)
+        _check_size(length or 0)
+        part.restart(_find_version(answer))
+        self.head, self.total = b"", length
 
 
 async def save_track(
@@ -135,17 +156,17 @@ async def save_track(
         progress: Is told how far it has come, None for nobody.
     """
     url = _check_link(track, loopback=loopback)
-    place = _choose_place(track, to)
-    if (found := place.find()) is not None:
-        return _take_existing(place, found)
-    place.folder.mkdir(parents=True, exist_ok=True)
-    part = _Part(place.folder / f".{uuid.uuid4().hex}.part")
+    with explain_disk(Path(to)):
+        place = _choose_place(track, to)
+        if (found := place.find()) is not None:
+            return _take_existing(place, found)
+    part = open_part(place.folder, f"{track.provider} {track.track_id}")
+    transfer = _Transfer(part, progress)
 
-    async def attempt(within: float) -> None:
+    async def attempt() -> None:
+        within = deadline - asyncio.get_running_loop().time()
         try:
-            await _fetch(
-                transport, url, part, within, loopback=loopback, progress=progress
-            )
+            await _fetch(transport, url, transfer, within, loopback=loopback)
         except NoAnswer as lost:
             raise ServiceUnavailable(
                 f"The media host stopped sending ({lost.reason}).",
@@ -154,9 +175,9 @@ async def save_track(
 
     try:
         await repeat(attempt, deadline=deadline)
-        return _give_name(part, place)
+        return _give_name(transfer, place)
     finally:
-        part.path.unlink(missing_ok=True)
+        part.remove()
 
 
 def _take_existing(place: _Place, found: Path) -> Path:
@@ -177,7 +198,7 @@ def _check_link(track: Track, *, loopback: bool) -> URL:
 def _check_url(text: str, *, loopback: bool) -> URL:
     try:
         url = URL(text)
-    except ValueError:
+    except (TypeError, ValueError):
         url = URL()
     if not url.host or url.user or not is_allowed(url, loopback=loopback):
         raise refuse("audio_url", "must be an https link", "Do not open other links")
@@ -187,80 +208,104 @@ def _check_url(text: str, *, loopback: bool) -> URL:
 def _choose_place(track: Track, to: str | os.PathLike[str]) -> _Place:
     path, text = Path(to), os.fspath(to)
     if text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix:
-        title = _UNSAFE.sub(" ", track.title or "").strip()
-        title = title.encode()[:_TITLE_BYTES].decode(errors="ignore").strip()
-        number = _UNSAFE.sub("_", track.track_id)
-        return _Place(path, f"{title or 'track'} {number}", None)
+        title = _shorten(_UNSAFE.sub(" ", track.title or "").strip(), _TITLE_BYTES)
+        return _Place(path, f"{title or 'track'} {_name_id(track.track_id)}", None)
     return _Place(path.parent, path.stem, path.suffix)
+
+
+def _shorten(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore").strip()
+
+
+def _name_id(track_id: str) -> str:
+    """Return an id as part of a file name, still different for different ids."""
+    name = _shorten(_UNSAFE.sub("_", track_id), _ID_BYTES)
+    if name == track_id:
+        return name
+    raw = track_id.encode(errors="surrogatepass")
+    return f"{name}-{hashlib.sha256(raw).hexdigest()[:12]}"
 
 
 async def _fetch(
     transport: Transport,
     url: URL,
-    part: _Part,
+    transfer: _Transfer,
     within: float,
     *,
     loopback: bool,
-    progress: Progress | None,
 ) -> None:
     """Get the file, or the rest of it."""
+    part = transfer.part
     for _ in range(REDIRECT_LIMIT + 1):
         async with transport.open(
             url, within=within, start=part.offset, version=part.version
-        ) as download:
-            if download.location is None:
-                total = _begin(download, part)
-                await part.fill(download.chunks, partial(_report, progress, total))
-                _find_ending(part.head)
+        ) as answer:
+            location = answer.headers.get("Location")
+            if location is None or answer.status not in _REDIRECTS:
+                await transfer.receive(answer)
                 return
-            target = url.join(URL(download.location))
-            url = _check_url(str(target), loopback=loopback)
+            url = _follow(url, location, loopback=loopback)
     raise NotFound(f"The link redirects more than {REDIRECT_LIMIT} times.")
 
 
-def _report(progress: Progress | None, total: int | None, size: int) -> None:
-    if progress is not None:
-        progress(size, total)
-
-
-def _begin(download: Download, part: _Part) -> int | None:
-    """Prepare for what an answer brings, and return the bytes of the whole file."""
-    if download.status == _PARTIAL and part.size and download.start == part.size:
-        return None if download.length is None else part.size + download.length
-    if download.status in {_PARTIAL, _NO_RANGE}:
-        part.restart(None)  # and ask for the whole
-        raise ServiceUnavailable("The media host sent another part.", retry_safe=True)
-    _check_status(download.status)
-    if (download.length or 0) > SIZE_LIMIT:
-        raise MalformedAnswer(f"The audio is over {SIZE_LIMIT} bytes.")
-    part.restart(download.version)
-    return download.length
+def _follow(url: URL, location: str, *, loopback: bool) -> URL:
+    """Return the address that a redirect leads to."""
+    try:
+        target = str(url.join(URL(location)))
+    except ValueError:
+        raise MalformedAnswer(
+            "The media host redirects to an address that cannot be read."
+        ) from None
+    return _check_url(target, loopback=loopback)
 
 
 def _check_status(status: int) -> None:
     if status == _OK:
         return
-    if status in {401, 403, 404, 410}:
+    if status in _EXPIRED:
         raise NotFound(
             f"The media host answered {status}: the link may have expired. Read the "
             "job again for a new one.",
             status=status,
         )
     raise ServiceUnavailable(
-        f"The media host answered {status}.", status=status, retry_safe=True
+        f"The media host answered {status}.",
+        status=status,
+        retry_safe=status in _TEMPORARY or status >= _SERVER_ERROR,
     )
 
 
-def _give_name(part: _Part, place: _Place) -> Path:
-    """Let the whole file appear under its name, which nobody else took meanwhile."""
-    path = place.folder / f"{place.stem}{place.ending or _find_ending(part.head)}"
-    try:
-        os.link(part.path, path)  # in contrast to a rename, it never overwrites
-    except FileExistsError:
-        return _take_existing(place, path)
-    except OSError:  # a file system without links
-        part.path.replace(path)
-    return path
+def _check_size(size: int) -> None:
+    if size > SIZE_LIMIT:
+        raise MalformedAnswer(f"The audio is over {SIZE_LIMIT} bytes.")
+
+
+def _find_number(answer: Download, header: str, pattern: re.Pattern[str]) -> int | None:
+    """Return the first number of a header, None if it is missing or malformed."""
+    found = pattern.fullmatch(answer.headers.get(header, "").strip())
+    return None if found is None else int(found[1])
+
+
+def _find_version(answer: Download) -> str | None:
+    """Return what ``If-Range`` takes: a strong tag. Source: RFC 9110, 13.1.5."""
+    tag = answer.headers.get("ETag", "")
+    return tag if tag.startswith('"') else None
+
+
+def _has_end(answer: Download) -> bool:
+    """Return whether the host marks the end of the body: a cut is an error then."""
+    headers = answer.headers
+    return "Content-Length" in headers or "Transfer-Encoding" in headers
+
+
+def _check_head(head: bytes, answer: Download) -> None:
+    """Refuse what is no audio, and audio whose end could not be known."""
+    _find_ending(head)
+    if not _has_end(answer) and _find_length(head) is None:
+        raise MalformedAnswer(
+            "The media host does not send the length of the file, so a file that was "
+            "cut could not be recognized."
+        )
 
 
 def _find_ending(head: bytes) -> str:
@@ -268,3 +313,25 @@ def _find_ending(head: bytes) -> str:
         if pattern.match(head):
             return f".{kind}"
     raise MalformedAnswer("The media host sent something that is no audio.")
+
+
+def _find_length(head: bytes) -> int | None:
+    """Return the bytes of a whole WAV file by its own header, None if not known.
+
+    Source: Multimedia Programming Interface and Data Specifications 1.0, RIFF. Writers
+    that cannot seek leave the size at 0 or at its maximum.
+    """
+    size = int.from_bytes(head[4:8], "little")
+    is_known = head.startswith(b"RIFF") and size not in {0, 0xFFFFFFFF}
+    return size + 8 if is_known else None
+
+
+def _give_name(transfer: _Transfer, place: _Place) -> Path:
+    """Let the whole file appear under its name, unless another file has that now."""
+    ending = place.ending or _find_ending(transfer.head)
+    path = place.folder / f"{place.stem}{ending}"
+    try:
+        transfer.part.publish(path)
+    except FileExistsError:
+        return _take_existing(place, path)
+    return path

@@ -16,6 +16,7 @@
     ├── JobFailed                the service ended the job without a result
     │   └── ContentRefused       ... because of what was asked for
     ├── WaitTimeout              the deadline came first; the job runs on
+    ├── AlreadyDelivered         another block or caller has had the result
     └── JournalError             the journal cannot be used, so nothing was sent
 
 Every error says whether it cost something (``charged``), whether the same call
@@ -25,6 +26,7 @@ by which a submitted job is found again. None of them ever holds an API key.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 import attrs
@@ -41,6 +43,13 @@ _MONEY: dict[Charged, str] = {
     "yes": "It was charged.",
     "unknown": "It may have been charged: look before paying again.",
 }
+
+# Half a surrogate pair cannot be encoded; control characters steer a terminal.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 @attrs.define(slots=False, eq=False)
@@ -74,6 +83,12 @@ class PersonaKitError(Exception):
     request_id: str | None = None
     retry_after: float | None = None
     persona_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Make every text printable: services send anything."""
+        for name, value in tuple(vars(self).items()):
+            if isinstance(value, str):
+                setattr(self, name, _UNPRINTABLE.sub(_escape, value))
 
     def __str__(self) -> str:
         """Say what happened, to the money too, and where to look next."""
@@ -188,11 +203,30 @@ class WaitTimeout(PersonaKitError):
 
 
 @attrs.define(slots=False, eq=False)
+class AlreadyDelivered(PersonaKitError):
+    """The result of the job was delivered before, by another block or caller.
+
+    Attributes:
+        result: The result, as `Job.result` returns it.
+    """
+
+    charged: Charged = "yes"
+    result: object = attrs.field(default=None, repr=False)
+
+
+@attrs.define(slots=False, eq=False)
 class JournalError(PersonaKitError):
     """The journal cannot be read or written.
 
     Without a durable record of what is about to be paid for nothing is sent.
     """
+
+
+def too_late() -> ServiceUnavailable:
+    """Make the error for a request that was not sent before its deadline."""
+    return ServiceUnavailable(
+        "The deadline passed before the request was sent.", retry_safe=True
+    )
 
 
 def refuse(

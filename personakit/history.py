@@ -9,6 +9,7 @@ believed where it has told the truth: on jobs before, and on this one so far.
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable
 from itertools import accumulate
@@ -112,9 +113,10 @@ class Trace:
 
 
 class History:
-    """Remembers, per kind of job, and gives outlooks."""
+    """Remembers, per kind of job, and gives outlooks; threads may share one."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._past: dict[str, _Past] = {}
         self._nothing = _Past()
         self._unwritten: deque[tuple[str, float]] = deque(maxlen=KEPT)
@@ -138,12 +140,13 @@ class History:
         """
         if seconds <= 0.0:
             return
-        past = self._find(kind)
         length = math.log(seconds / _base(estimate))
-        past.lengths.add(length)
-        self._unwritten.append((kind, length))
-        if trace is not None and trace.first is not None:
-            past.errors.add(math.log(seconds / trace.first))
+        with self._lock:
+            past = self._find(kind)
+            past.lengths.add(length)
+            self._unwritten.append((kind, length))
+            if trace is not None and trace.first is not None:
+                past.errors.add(math.log(seconds / trace.first))
 
     def _find(self, kind: str) -> _Past:
         past = self._past.pop(kind, None) or _Past()
@@ -154,13 +157,15 @@ class History:
 
     def load(self, durations: Iterable[tuple[str, float]]) -> None:
         """Take in what was remembered before, kinds and logarithms, oldest first."""
-        for kind, length in durations:
-            self._find(kind).lengths.add(length)
+        with self._lock:
+            for kind, length in durations:
+                self._find(kind).lengths.add(length)
 
     def take_unwritten(self) -> list[tuple[str, float]]:
         """Return, once, what has been remembered since the last call."""
-        taken = [*self._unwritten]
-        self._unwritten.clear()
+        with self._lock:
+            taken = [*self._unwritten]
+            self._unwritten.clear()
         return taken
 
     def outlook(
@@ -179,7 +184,15 @@ class History:
             untold: Median in seconds where neither the service nor the past tells.
             trace: What the job has told so far, None for nothing.
         """
-        past = self._past.get(kind, self._nothing)
+        with self._lock:
+            past = self._past.get(kind, self._nothing)
+            return self._weigh(past, estimate, untold, trace)
+
+    @staticmethod
+    def _weigh(
+        past: _Past, estimate: float | None, untold: float, trace: Trace | None
+    ) -> Outlook:
+        """Return what is known of a job from the past, the service and its progress."""
         if trace is not None and trace.latest is not None and trace.is_steady:
             middle, spread = past.errors.fit(0.0, _PRIOR_SPREAD, 2.0)
             if len(past.errors.values) >= _TRIED and spread <= _AGREEMENT:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import aclosing
-from typing import Generic, TypeVar, cast
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Generic, NoReturn, TypeVar, cast
 
 import attrs
 
-from personakit.errors import JournalError, PersonaKitError
-from personakit.models import Result, Snapshot
+from personakit.checks import expect_seconds
+from personakit.delivery import deliver
+from personakit.errors import JournalError, NotFound, PersonaKitError
+from personakit.models import JobState, Result, Snapshot
 from personakit.readers import JobReader
 from personakit.receipt import Receipt
 from personakit.requests import JobRequest
 from personakit.waits import follow, settle
 from personakit.watch import Listener, Watch
 from personakit.workflows import (
+    RECALL_TIME,
     Engine,
     conclude,
     deadline_in,
     explain,
     find_age,
+    in_time,
     make_reader,
     recall_durations,
     time_out,
@@ -42,16 +48,18 @@ class Job(Generic[T]):
         request: What was asked for, None where the job was found by its receipt.
         snapshot: The last known reading, None for none.
         key: The caller's own, None for none.
+        sent_at: Loop time of the paid request, None if another process sent it.
     """
 
     __slots__ = (
         "_here",
-        "_is_closed",
+        "_is_ended",
         "_is_recalled",
         "_key",
         "_lost",
         "_receipt",
         "_request",
+        "_sent_at",
         "_snapshot",
         "_timeout",
     )
@@ -65,16 +73,18 @@ class Job(Generic[T]):
         request: JobRequest[T] | None = None,
         snapshot: Snapshot[Result] | None = None,
         key: str | None = None,
+        sent_at: float | None = None,
     ) -> None:
         self._receipt = receipt
         self._key = key
+        self._sent_at = sent_at
         self._here = here
         self._timeout = timeout
         self._request = request
         self._snapshot = snapshot and self._complete(snapshot)
         self._lost: Exception | None = None
         self._is_recalled = False
-        self._is_closed = False
+        self._is_ended = False
 
     def __repr__(self) -> str:
         state = self._snapshot.state if self._snapshot else "not read yet"
@@ -122,8 +132,8 @@ class Job(Generic[T]):
     async def result(self, *, timeout: float | None = None) -> T:
         """Wait for the result.
 
-        Being cancelled only ends the waiting: the job runs on, and its receipt finds
-        it again.
+        Being cancelled only ends the waiting: the job runs on, and `PersonaKit.resume`
+        yields it again. The result counts as delivered once the caller goes on with it.
 
         Args:
             timeout: Seconds, ``math.inf`` for no limit, None for the client's own.
@@ -131,6 +141,7 @@ class Job(Generic[T]):
         Raises:
             JobFailed: the service ended the job without a result.
             WaitTimeout: the time is up.
+            NotFound: the service no longer knows the job.
             PersonaKitError: the job can no longer be read.
         """
         chosen = self._timeout if timeout is None else timeout
@@ -139,33 +150,125 @@ class Job(Generic[T]):
     async def result_by(self, deadline: float) -> T:
         """Wait for the result until `deadline`, a loop time; see `result`."""
         engine = await self._here()
-        await self._recall(engine)
-        latest = self._snapshot
+        try:
+            final = await self.wait_for_end(engine, deadline)
+        except PersonaKitError:
+            await self._deliver_soon(engine)
+            raise
+        await self._deliver_soon(engine)
+        return final
+
+    async def _deliver_soon(self, engine: Engine) -> None:
+        """Have written down that the caller got the end, once it has gone on with it.
+
+        A cancellation that was requested before takes effect here: the end was read,
+        but the caller does not get it.
+        """
+        await asyncio.sleep(0)
+        if self._is_ended:
+            engine.deliver_soon(self._receipt.key)
+
+    @asynccontextmanager
+    async def deliver(self, *, timeout: float | None = None) -> AsyncGenerator[T]:
+        """Deliver the result: ``async with job.deliver() as tracks: await send(...)``.
+
+        Only one block at a time gets the result, among all processes that share the
+        journal. If the block ends without an exception, the result is delivered for
+        good. If it raises or is cancelled, or its process dies, `PersonaKit.resume`
+        yields the job again. So each result is delivered at least once, and twice only
+        if a block sent it and then raised, or if its process died or froze for longer
+        than its lease (a blocked event loop counts with PostgreSQL).
+
+        Args:
+            timeout: Seconds to wait for the end of the job and for a block elsewhere,
+                None for the client's own.
+
+        Raises:
+            AlreadyDelivered: another block, or a caller of ``await job``, has
+                delivered it. The error has the result.
+            JobFailed: the service ended the job without a result; that counts as
+                delivered.
+            WaitTimeout: the time is up.
+        """
+        deadline = deadline_in(self._timeout if timeout is None else timeout)
+        engine = await self._here()
+        try:
+            result = await self.wait_for_end(engine, deadline)
+        except PersonaKitError:
+            await self._deliver_soon(engine)
+            raise
+        async with deliver(engine, self._receipt, result, deadline):
+            yield result
+
+    async def wait_for_end(self, engine: Engine, deadline: float) -> T:
+        """Wait for the result, and write down the end; it is not delivered yet.
+
+        Args:
+            engine: Of the running loop.
+            deadline: Loop time.
+        """
+        await self._recall(engine, deadline)
+        error: PersonaKitError | None = None
         if not self.is_settled:
             try:
-                latest = await settle(
+                watch = await settle(
                     engine.poller,
                     self.id,
                     self._reader(engine),
-                    latest=_still_telling(latest),
-                    age=find_age(self._receipt),
+                    latest=_still_telling(self._snapshot),
+                    age=self._find_age(),
                     deadline=deadline,
                 )
-            except PersonaKitError as error:
-                raise explain(error, self._receipt, engine.provider) from None
-            self._snapshot = latest and self._complete(latest)
+            except PersonaKitError as end:
+                self._lost = end
+            else:
+                self._snapshot = watch.snapshot and self._complete(watch.snapshot)
+                error = watch.last_error
         if self._lost is not None:
-            lost, self._lost = self._lost, None  # a later wait may do better
-            if isinstance(lost, PersonaKitError):
-                lost = explain(lost, self._receipt, engine.provider)
-            raise lost
+            await self._raise_lost(engine, self._lost, deadline)
         final = self._snapshot
         if final is None or not final.is_settled:
-            raise time_out(self._receipt, final)
-        await self._close(engine, final)
+            raise time_out(self._receipt, final, error) from error
+        await self.end(engine, deadline)
         if final.failure is not None:
             raise attrs.evolve(final.failure)
         return cast("T", final.result)
+
+    async def _raise_lost(
+        self, engine: Engine, lost: Exception, deadline: float
+    ) -> NoReturn:
+        """Raise why the job can no longer be read; a later wait may do better."""
+        self._lost = None
+        if isinstance(lost, PersonaKitError):
+            lost = explain(lost, self._receipt, engine.provider)
+        # A gateway's 404 has no code of the service. The service's own ends the job, or
+        # it would be awaited again after each restart.
+        if isinstance(lost, NotFound) and lost.code is not None:
+            gone = Snapshot[Result](self.id, JobState.FAILED, "gone", failure=lost)
+            await self._conclude(engine, gone, deadline)
+        raise lost
+
+    async def end(self, engine: Engine, deadline: float = math.inf) -> None:
+        """Write down once how the job ended, durably if the journal answers in time."""
+        final = self._snapshot
+        if self._is_ended or final is None or not final.is_settled:
+            return
+        await self._conclude(engine, final, deadline)
+
+    async def _conclude(
+        self, engine: Engine, final: Snapshot[Result], deadline: float
+    ) -> None:
+        with suppress(JournalError):  # it is kept and written later
+            await in_time(conclude(engine, self._receipt, final), deadline)
+        self._is_ended = True
+
+    def _find_age(self) -> float:
+        """Return the seconds since the paid request was sent."""
+        if self._sent_at is not None:
+            age = asyncio.get_running_loop().time() - self._sent_at
+            if age >= 0.0:
+                return age
+        return find_age(self._receipt)
 
     def attend(self, engine: Engine, listener: Listener) -> Watch:
         """Have the job read for as long as somebody listens."""
@@ -174,11 +277,11 @@ class Job(Generic[T]):
             self._reader(engine),
             listener,
             latest=_still_telling(self._snapshot),
-            age=find_age(self._receipt),
+            age=self._find_age(),
         )
 
     def take(self, watch: Watch) -> None:
-        """Take over what was read by the end of a wait."""
+        """Keep what was read by the end of a wait; `end` writes it down."""
         self._lost = watch.error
         self._snapshot = watch.snapshot and self._complete(watch.snapshot)
 
@@ -199,11 +302,12 @@ class Job(Generic[T]):
             PersonaKitError: the job can no longer be read. That it failed is no
                 error here, but a final snapshot with its ``failure``.
         """
+        expect_seconds("every", every)
         engine = await self._here()
-        await self._recall(engine)
+        await self._recall(engine, math.inf)
         latest = self._snapshot
         if latest is not None and latest.is_settled:
-            await self._close(engine, latest)
+            await self.end(engine)
             yield cast("Snapshot[T]", latest)
             return
         snapshots = follow(
@@ -211,7 +315,7 @@ class Job(Generic[T]):
             self.id,
             self._reader(engine),
             latest=_still_telling(latest),
-            age=find_age(self._receipt),
+            age=self._find_age(),
             every=every,
         )
         try:
@@ -219,31 +323,31 @@ class Job(Generic[T]):
                 async for snapshot in snapshots:
                     self._snapshot = now = self._complete(snapshot)
                     if now.is_settled:
-                        await self._close(engine, now)
+                        await self.end(engine)
                     yield cast("Snapshot[T]", now)
         except PersonaKitError as error:
             raise explain(error, self._receipt, engine.provider) from None
 
-    async def _recall(self, engine: Engine) -> None:
+    async def _recall(self, engine: Engine, deadline: float) -> None:
         """Ask the journal once for what a receipt does not tell."""
-        await recall_durations(engine)
+        await recall_durations(engine, deadline)
         if self._request is not None or self._is_recalled:
             return
         self._is_recalled = True
+        until = min(deadline, asyncio.get_running_loop().time() + RECALL_TIME)
+        finding = engine.journal.find(engine.account, self._receipt.key)
         try:
-            entry = await engine.journal.find(self._receipt.key)
+            record = await in_time(finding, until)
         except JournalError:
             return  # the service tells all that matters
-        if entry is not None:
-            self._request = cast("JobRequest[T] | None", entry.request)
+        if record is None:
+            return
+        self._request = cast("JobRequest[T] | None", record.request)
+        kept = record.snapshot
+        if self._snapshot is None and not (kept and isinstance(kept.failure, NotFound)):
+            self._snapshot = kept  # what was gone may be known again by now
         if self._snapshot is not None:
             self._snapshot = self._complete(self._snapshot)
-
-    async def _close(self, engine: Engine, final: Snapshot[Result]) -> None:
-        """Write down once that the end of the job has been seen."""
-        if not self._is_closed:
-            self._is_closed = True
-            await conclude(engine, self._receipt, final)
 
     def _complete(self, snapshot: Snapshot[Result]) -> Snapshot[Result]:
         """Add to a reading what only the caller's side knows."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from personakit.account import Account, account_command
 from personakit.client import PersonaKit
 from personakit.console import Show, receiving, showing
-from personakit.errors import PersonaKitError
+from personakit.errors import AlreadyDelivered, PersonaKitError
 from personakit.job import Job
-from personakit.journal import Mark, open_journal
+from personakit.journal import open_journal
+from personakit.journal.record import WITH_JOB
 from personakit.models import Result, Track
 from personakit.results import describe, list_tracks, to_json
 
@@ -29,17 +32,31 @@ out_option = click.option(
 )
 
 
-async def follow(account: Account, job: Job[T]) -> T:
-    """Wait for a job, telling of each change."""
+@asynccontextmanager
+async def delivering(account: Account, job: Job[T]) -> AsyncGenerator[T]:
+    """Wait for a job, showing each change, and deliver its result by the block.
+
+    A block that fails leaves the result undelivered, so that ``jobs resume`` has it. A
+    result that was delivered before comes again, since the user asks for it.
+    """
     account.say(job.token)
-    with showing(account.console) as show:
-        telling = asyncio.ensure_future(_tell(job, job.receipt.kind.value, show))
+    async with AsyncExitStack() as block:
         try:
-            return await job
-        finally:
-            await asyncio.wait({telling}, timeout=LAST_WORD)
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            with showing(account.console) as show:
+                result = await _follow(block, job, show)
+        except AlreadyDelivered as error:
+            result = cast("T", error.result)
+        yield result
+
+
+async def _follow(block: AsyncExitStack, job: Job[T], show: Show) -> T:
+    telling = asyncio.ensure_future(_tell(job, job.receipt.kind.value, show))
+    try:
+        return await block.enter_async_context(job.deliver())
+    finally:
+        await asyncio.wait({telling}, timeout=LAST_WORD)
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def _tell(job: Job[Any], name: str, show: Show) -> None:
@@ -66,26 +83,32 @@ async def _save(account: Account, kit: PersonaKit, track: Track, out: Path) -> P
 
 @click.group()
 def jobs() -> None:
-    """Look after jobs that have not been seen to end."""
+    """Look after jobs whose results were not delivered."""
 
 
 @jobs.command("list")
 @account_command
 async def list_jobs(account: Account) -> None:
-    """List them, oldest first, without asking the service."""
-    journal = open_journal(account.journal)
+    """List those of the account, oldest first, without asking the service.
+
+    A job is "accepted" while it runs, "ended" when its result was not delivered yet,
+    and "delivering" while a program delivers it.
+    """
+    account.make_folder()
+    journal, owner = open_journal(account.journal), account.find_owner()
     try:
-        entries = await journal.unfinished(account.provider)
+        records = await journal.unsettled(owner)
     finally:
         await journal.aclose()
-    found = [entry for entry in entries if entry.mark is Mark.ACCEPTED]
+    found = [record for record in records if record.state in WITH_JOB]
     lines = [
         "  ".join(
             (
                 f"{one.receipt.at:%Y-%m-%d %H:%M:%S}Z",
+                one.state,
                 one.receipt.kind,
                 one.receipt.token,
-                one.wish or "",
+                one.shown_key or "",
             )
         ).rstrip()
         for one in found
@@ -102,7 +125,10 @@ async def _choose(kit: PersonaKit, tokens: tuple[str, ...]) -> list[Job[Any]]:
 @click.argument("tokens", nargs=-1)
 @account_command
 async def watch_jobs(account: Account, *, tokens: tuple[str, ...]) -> None:
-    """Show how far they are, or those of the TOKENS, until all have ended."""
+    """Show how far they are, or those of the TOKENS, until all have ended.
+
+    Their results stay undelivered: "personakit jobs resume" prints them.
+    """
     async with account.open() as kit:
         watched = await _choose(kit, tokens)
         with showing(account.console, len(watched)) as show:
@@ -120,17 +146,30 @@ async def watch_jobs(account: Account, *, tokens: tuple[str, ...]) -> None:
 async def resume_jobs(
     account: Account, *, tokens: tuple[str, ...], out: Path | None
 ) -> None:
-    """Wait for them, or for those of the TOKENS, and print what they made."""
+    """Wait for them, or for those of the TOKENS, and print what they made.
+
+    A job is delivered once its result is printed and saved; else it comes again.
+    """
     worst: PersonaKitError | None = None
     async with account.open() as kit:
         async for job in kit.as_completed(await _choose(kit, tokens)):
             try:
-                await finish(account, kit, await job, out)
+                await _deliver(account, kit, job, out)
             except PersonaKitError as error:
                 account.say(f"{job.id}: {error}")
                 worst = error
     if worst is not None:
         raise worst
+
+
+async def _deliver(
+    account: Account, kit: PersonaKit, job: Job[Any], out: Path | None
+) -> None:
+    try:
+        async with job.deliver() as result:
+            await finish(account, kit, result, out)
+    except AlreadyDelivered as error:  # its token was given
+        await finish(account, kit, cast("Result", error.result), out)
 
 
 @click.command()
@@ -139,8 +178,10 @@ async def resume_jobs(
 @account_command
 async def download(account: Account, *, token: str, out: Path | None) -> None:
     """Save the audio of the job of TOKEN, in the current folder unless told."""
-    async with account.open() as kit:
-        result = await follow(account, kit.attach(token))
+    async with (
+        account.open() as kit,
+        delivering(account, kit.attach(token)) as result,
+    ):
         tracks = list_tracks(result)
         paths = [await _save(account, kit, track, out or Path()) for track in tracks]
-    account.show("\n".join(map(str, paths)), [str(path) for path in paths])
+        account.show("\n".join(map(str, paths)), [str(path) for path in paths])

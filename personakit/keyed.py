@@ -1,6 +1,6 @@
-"""Submits under a key of the caller's: whoever comes again takes up what there is.
+"""Submits, with a key of the caller's or without: whoever comes second joins the first.
 
-A process that died and was started anew, a queue that delivers a task twice, two
+A process that died and was started again, a queue that delivers a task twice, two
 machines with the same work: all of them lead to one paid request, because the journal
 lets only one of them send.
 """
@@ -8,43 +8,39 @@ lets only one of them send.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Any, TypeVar
 
+from personakit.archive import make_fingerprint
 from personakit.errors import OutcomeUnknown, PersonaKitError, refuse
 from personakit.job import Job
-from personakit.journal import Entry, Mark
-from personakit.models import Snapshot
+from personakit.journal import SubmitRecord, SubmitState
+from personakit.journal.record import WITH_JOB
+from personakit.journal.steps import Lose
 from personakit.receipt import Receipt
+from personakit.reconcile import reconcile
 from personakit.recovery import Recovery
-from personakit.requests import JobRequest
-from personakit.submits import Contended, submit
-from personakit.workflows import Engine
+from personakit.requests import JobRequest, check_request
+from personakit.submits import Contended, Submitted, begin, send
+from personakit.workflows import Engine, check_ability, in_time
 
 T = TypeVar("T")
 
 LOOK_AGAIN = 0.5
-"""Seconds after which is looked again at what another call or process sends."""
-
+"""Seconds between two looks at what another call or process sends."""
 KEY_LENGTH = 250
-"""Characters of a caller's own key at the most."""
-
-_UNSENT = {Mark.INTENT, Mark.SENDING}
+"""Characters of a caller's own key at most."""
 
 
 class Keyed(Recovery):
     """What `PersonaKit` does for submits that may come twice."""
 
     @abstractmethod
-    def _job(
-        self,
-        receipt: Receipt,
-        snapshot: Snapshot[Any] | None,
-        request: JobRequest[Any] | None = None,
-        key: str | None = None,
-    ) -> Job[Any]:
-        """Make the handle of a job."""
+    def _job_of(
+        self, submitted: Submitted, request: JobRequest[T], caller_key: str | None
+    ) -> Job[T]:
+        """Make the handle of a job that was accepted just now."""
 
     async def submit(
         self,
@@ -57,13 +53,16 @@ class Keyed(Recovery):
 
         Args:
             request: Any of `PersonaRequest`, `MusicRequest` and their like.
-            key: Any text that stands for this wish and no other, an order number say.
-                Submitted again under it, in this process or in any that shares the
-                journal, the first job is taken up and nothing is paid. What was
-                refused gets another chance. The journal keeps it: `Job.key` tells
-                after a restart whose job it is. None submits in any case.
+            key: A text that names this order and no other, for example an order
+                number. If it is submitted again under this key, by this process or by
+                any that shares the journal, the first job is returned and nothing is
+                paid. What was refused, or given up with `abandon`, is submitted again;
+                what was given up may then be paid a second time. The journal keeps key
+                and job id for good, request and result for its ``retention`` after
+                delivery (30 days unless set). None submits in any case.
             timeout: Seconds up to which "too many requests" and unreachable services
-                are answered by another attempt; None for the client's own.
+                lead to another attempt, time in queues included; None for the
+                client's own. Nothing is sent after it.
 
         Raises:
             InvalidRequest: a rule is broken, or the key stands for another request;
@@ -72,12 +71,10 @@ class Keyed(Recovery):
                 first submitted under the key.
             PersonaKitError: the service refused, or was never reached.
         """
+        check_request(request)
         deadline = self.deadline_in(timeout)
-        if key is None:
-            return await self._submit(request, deadline)
-        return await self._submit_once(
-            request, _check_key(key), deadline=deadline, is_own=True
-        )
+        caller_key = None if key is None else check_key(key)
+        return await self._submit(request, deadline, caller_key)
 
     async def run(
         self, request: JobRequest[T], *, deadline: float, key: str | None = None
@@ -87,138 +84,104 @@ class Keyed(Recovery):
         Args:
             request: What is wanted.
             deadline: Loop time.
-            key: Under which it is submitted once, whatever it is; None for none.
+            key: Under which it is submitted once; None to submit in any case.
         """
-        if key is None:
-            job = await self._submit(request, deadline)
-        else:
-            job = await self._submit_once(request, key, deadline=deadline)
+        job = await self._submit(request, deadline, key)
         return await job.result_by(deadline)
 
-    async def _submit_once(
-        self,
-        request: JobRequest[T],
-        key: str,
-        *,
-        deadline: float,
-        is_own: bool = False,
+    async def _submit(
+        self, request: JobRequest[T], deadline: float, caller_key: str | None = None
     ) -> Job[T]:
-        """Submit a request, or take up what was submitted under the same key.
-
-        What was refused, or given up, gets another chance.
-
-        Args:
-            request: What is wanted.
-            key: Any text that stands for this wish and no other.
-            deadline: Loop time.
-            is_own: True where the caller chose the key: the journal keeps it then, and
-                it must not have stood for another request.
+        """Submit a request, or join what was submitted under the same key.
 
         Raises:
-            InvalidRequest: it has.
-            OutcomeUnknown: it was sent before, and its answer is lost.
+            InvalidRequest: the key stands for another request.
+            OutcomeUnknown: it was sent, now or before, and its answer is lost.
         """
         engine = await self._here()
+        check_ability(engine.provider, request.ability)
+        engine.provider.build_submit(request)  # refuses what breaks a rule
+        receipt = Receipt(engine.provider.name, request.ability)
         while True:
-            name, entry = await self._find_latest(key)
-            if entry is not None and is_own:
-                _compare(entry, request)
-            if entry is not None and _is_on_its_way(engine, entry):
-                await _wait_for(entry, deadline)
-                continue
-            if entry is not None and await self._has_moved(entry):
-                continue
-            if entry is not None and entry.mark is not Mark.INTENT:
-                await engine.journal.claim(self.provider, keys=[name])
-                return await self._go_on(entry)
-            try:
-                wish = key if is_own else None
-                return await self._submit(request, deadline, key=name, wish=wish)
-            except Contended:
-                continue
+            verdict = await begin(
+                engine, receipt, request, caller_key=caller_key, deadline=deadline
+            )
+            if verdict.record is None:
+                continue  # pragma: no cover - no store answers so
+            if verdict.is_won:
+                try:
+                    submitted = await send(
+                        engine, verdict.record, request, deadline=deadline
+                    )
+                except Contended:
+                    continue
+                return self._job_of(submitted, request, caller_key)
+            job = await self._join(engine, verdict.record, request, deadline)
+            if job is not None:
+                return job
 
-    async def _submit(
+    async def _join(
         self,
-        request: JobRequest[T],
+        engine: Engine,
+        record: SubmitRecord,
+        request: JobRequest[Any],
         deadline: float,
-        *,
-        key: str | None = None,
-        wish: str | None = None,
-    ) -> Job[T]:
-        engine = await self._here()
-        receipt, snapshot = await submit(
-            engine, request, deadline=deadline, key=key, wish=wish
-        )
-        return self._job(receipt, snapshot, request, wish)
-
-    async def _has_moved(self, entry: Entry) -> bool:
-        """Tell whether a sending has ended while it was being looked up."""
-        if entry.mark is not Mark.SENDING:
-            return False
-        latest = await (await self._here()).journal.find(entry.receipt.key)
-        return latest is not None and latest.mark is not Mark.SENDING
-
-    async def _find_latest(self, key: str) -> tuple[str, Entry | None]:
-        """Return the receipt's key of the attempt that counts, and its entry."""
-        journal = (await self._here()).journal
-        attempt = 0
-        while True:
-            text = "\0".join((self.provider, key, str(attempt)))
-            name = hashlib.sha256(text.encode()).hexdigest()[:32]
-            entry = await journal.find(name)
-            if entry is None or not _is_void(entry):
-                return name, entry
-            attempt += 1
-
-    async def _go_on(self, entry: Entry) -> Job[Any]:
-        if entry.receipt.job_id is not None or entry.result is not None:
-            return self._take_up(entry)
-        job = await self.reconcile(entry.receipt)
-        if job is not None:
-            return job
+    ) -> Job[Any] | None:
+        """Return the job of a submit under the same key; None to look again."""
+        _compare(record, request)
+        if record.state in WITH_JOB:
+            claiming = engine.journal.claim(engine.account, keys=[record.key])
+            await in_time(claiming, deadline)
+            return self._resume_record(record)
+        if record.state is SubmitState.SENDING and not record.is_held:
+            lost = Lose(record.key, record.attempt, is_sender=False)
+            await in_time(engine.journal.apply(engine.account, lost), deadline)
+            return None
+        if record.state is not SubmitState.UNKNOWN:
+            await _wait_for(record, deadline)
+            return None
+        with suppress(PersonaKitError):  # it stays unknown if nobody can be asked now
+            found = await reconcile(engine, record, deadline)
+            if found.state in WITH_JOB:
+                return self._resume_record(found)
         raise OutcomeUnknown(
             "This was submitted before, and its answer is lost.",
-            receipt=entry.receipt,
+            receipt=record.receipt,
             provider=self.provider,
         )
 
 
-def _is_on_its_way(engine: Engine, entry: Entry) -> bool:
-    """Tell whether somebody who is alive submits this just now."""
-    is_elsewhere = entry.is_held and entry.mark in _UNSENT
-    return is_elsewhere or engine.is_sending(entry.receipt.key)
+def check_key(key: object, field: str = "key") -> str:
+    """Return a key that journals can keep.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if isinstance(key, str) and 0 < len(key) <= KEY_LENGTH and key.isprintable():
+        return key
+    raise refuse(
+        field,
+        f"must be a text of 1 to {KEY_LENGTH} printable characters",
+        "Change it",
+    )
 
 
-def _check_key(key: str) -> str:
-    """Refuse what no journal can keep."""
-    if not (0 < len(key) <= KEY_LENGTH and key.isprintable()):
-        raise refuse(
-            "key", f"must have 1 to {KEY_LENGTH} printable characters", "Change it"
-        )
-    return key
-
-
-def _compare(entry: Entry, request: JobRequest[Any]) -> None:
+def _compare(record: SubmitRecord, request: JobRequest[Any]) -> None:
     """Refuse a key that was used for something else."""
-    is_other = entry.request is not None and entry.request != request
-    if is_other or entry.receipt.kind is not request.ability:
+    is_other = record.fingerprint not in {"", make_fingerprint(request)}
+    if is_other or record.receipt.kind is not request.ability:
         raise refuse(
             "key", "must stand for one request, and had another", "Use a new one"
         )
 
 
-async def _wait_for(entry: Entry, deadline: float) -> None:
-    if asyncio.get_running_loop().time() + LOOK_AGAIN > deadline:
+async def _wait_for(record: SubmitRecord, deadline: float) -> None:
+    if asyncio.get_running_loop().time() + LOOK_AGAIN >= deadline:
         raise PersonaKitError(
-            "This is being submitted just now, by another call or process.",
-            receipt=entry.receipt,
-            provider=entry.receipt.provider,
+            "This is being submitted just now, by another call or process. This call "
+            "sent nothing.",
+            receipt=record.receipt,
+            provider=record.receipt.provider,
             retry_safe=True,
         )
     await asyncio.sleep(LOOK_AGAIN)
-
-
-def _is_void(entry: Entry) -> bool:
-    """Tell whether a submit has ended without any job."""
-    has_job = entry.receipt.job_id is not None or entry.result is not None
-    return entry.mark is Mark.CLOSED and not has_job

@@ -7,18 +7,27 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
-from personakit.errors import PersonaKitError, RateLimited
+from personakit.errors import PersonaKitError, RateLimited, too_late
 from personakit.limits import Limit
 from personakit.windows import Window
 
 IN_FLIGHT = 64
 """Requests under way at the same time, at most."""
+RESERVED = 8
+"""Further places for direct calls (`Lane.enter`), so that polls that hang do not keep a
+caller from reading the balance."""
+
+
+_Turn: TypeAlias = tuple["asyncio.Future[None]", int]
 
 
 class Lane(ABC):
     """Lets requests pass in the order in which they came.
+
+    Polls (`try_enter`, `ask`) hold at most `IN_FLIGHT` places together. Direct calls
+    (`enter`) may hold `RESERVED` places more, and then pass polls that wait.
 
     Attributes:
         held: Places that are taken, for requests under way.
@@ -27,11 +36,16 @@ class Lane(ABC):
     def __init__(self) -> None:
         self.held: int = 0
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        # Each with the number of held places from which on it has to wait.
+        self._waiting: deque[_Turn] = deque()
 
     @abstractmethod
-    def try_enter(self) -> bool:
-        """Take a place if there is one just now and nobody waits for it."""
+    def try_enter(self, most: int = IN_FLIGHT) -> bool:
+        """Take a place if one is free and no other request waits for it.
+
+        Args:
+            most: Number of held places from which on none is free.
+        """
 
     @abstractmethod
     def refuse(self, retry_after: float | None) -> None:
@@ -53,29 +67,36 @@ class Lane(ABC):
     def _serve(self) -> None:
         """Let in whoever may pass, now or later: something has changed."""
 
-    async def enter(self, within: float = math.inf) -> None:
-        """Wait for a place, which `leave` must give back.
+    async def enter(self, deadline: float = math.inf) -> None:
+        """Wait for a place for a direct call; `leave` must give it back.
 
         Args:
-            within: Seconds that the caller has.
+            deadline: Loop time; ``math.inf`` for no deadline.
 
         Raises:
-            RateLimited: there will be none in time; nothing was asked.
+            ServiceUnavailable: the deadline had passed; nothing was sent.
+            RateLimited: no place was free before the deadline; nothing was sent.
         """
-        if not self.try_enter():
-            await self._wait(within)
+        if self._loop.time() >= deadline:
+            raise too_late()
+        if not self.try_enter(IN_FLIGHT + RESERVED):
+            await self._wait(deadline)
 
-    def ask(self) -> asyncio.Future[None]:
-        """Wait in line; the place is held when the future is done without an error."""
+    def ask(self, most: int = IN_FLIGHT) -> asyncio.Future[None]:
+        """Queue for a place, which is held when the future is done without an error.
+
+        Args:
+            most: Number of held places from which on none is free.
+        """
         turn = self._loop.create_future()
-        self._waiting.append(turn)
+        self._waiting.append((turn, most))
         self._serve()
         return turn
 
-    async def _wait(self, within: float) -> None:
-        turn = self.ask()
+    async def _wait(self, deadline: float) -> None:
+        turn = self.ask(IN_FLIGHT + RESERVED)
         try:
-            async with asyncio.timeout(None if within == math.inf else within):
+            async with asyncio.timeout_at(None if deadline == math.inf else deadline):
                 await turn
         except (TimeoutError, asyncio.CancelledError) as error:
             if turn.done() and not (turn.cancelled() or turn.exception()):
@@ -88,16 +109,23 @@ class Lane(ABC):
                 ) from None
             raise
 
-    def _first(self) -> asyncio.Future[None] | None:
-        """Return who is next; whoever waited and has left is passed over."""
-        while self._waiting and self._waiting[0].done():
+    def _first(self) -> _Turn | None:
+        """Return the first that waits and may have a place; drop those that left."""
+        while self._waiting and self._waiting[0][0].done():
             self._waiting.popleft()
-        return self._waiting[0] if self._waiting else None
+        if self.held >= IN_FLIGHT + RESERVED:
+            return None
+        # Polls wait one at a time for each client, so this looks at very few.
+        for waiting in self._waiting:
+            turn, most = waiting
+            if self.held < most and not turn.done():
+                return waiting
+        return None
 
-    def _let_in(self, turn: asyncio.Future[None]) -> None:
-        """Give a place to who is next."""
-        self._waiting.popleft()
-        turn.set_result(None)
+    def _let_in(self, waiting: _Turn) -> None:
+        """Give a place to the one that `_first` returned."""
+        self._waiting.remove(waiting)
+        waiting[0].set_result(None)
         self.held += 1
 
     def __enter__(self) -> Self:
@@ -119,7 +147,7 @@ class Lane(ABC):
 
     async def aclose(self) -> None:
         """Stop; whoever still waits is told that the client is closed."""
-        for turn in self._waiting:
+        for turn, _ in self._waiting:
             if not turn.done():
                 turn.set_exception(
                     PersonaKitError("The client was closed before this was sent.")
@@ -138,9 +166,10 @@ class OwnLane(Lane):
         self._window = Window(limit, limit.count)
         self._timer: asyncio.TimerHandle | None = None
 
-    def try_enter(self) -> bool:
-        """Take a place if there is one just now and nobody waits for it."""
-        if self._waiting or self._find_pause() > 0:
+    def try_enter(self, most: int = IN_FLIGHT) -> bool:
+        """Take a place if one is free and no other request waits for it."""
+        is_next = self.held < most and self._first() is None
+        if not is_next or self._find_pause() > 0:
             return False
         self.held += 1
         return True
@@ -158,9 +187,8 @@ class OwnLane(Lane):
         self._serve()
 
     def _find_pause(self) -> float:
-        """Return the seconds until there is a place, infinite until one is left."""
-        pause = self._window.find_pause(self._loop.time(), self.held)
-        return math.inf if pause == 0 and self.held >= IN_FLIGHT else pause
+        """Return the seconds until there is room, infinite until a place is left."""
+        return self._window.find_pause(self._loop.time(), self.held)
 
     def _serve(self) -> None:
         """Let in whoever may pass, and come back when the next one may."""

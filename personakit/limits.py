@@ -9,6 +9,7 @@ import math
 
 import attrs
 
+from personakit.checks import a, optional
 from personakit.errors import refuse
 
 PERIOD = 10.0
@@ -28,7 +29,8 @@ class Limit:
     period: float = PERIOD
 
     def __attrs_post_init__(self) -> None:
-        if not (self.count >= 1 and self.period > 0):
+        are_numbers = all(isinstance(n, int | float) for n in attrs.astuple(self))
+        if not (are_numbers and self.count >= 1 and self.period > 0):
             raise refuse(
                 "limit", "must allow at least one request in some time", "Change it"
             )
@@ -49,9 +51,9 @@ class Limits:
             then do not count.
     """
 
-    starts: Limit = UNKNOWN
-    reads: Limit = UNKNOWN
-    total: Limit | None = None
+    starts: Limit = attrs.field(default=UNKNOWN, validator=a(Limit))
+    reads: Limit = attrs.field(default=UNKNOWN, validator=a(Limit))
+    total: Limit | None = attrs.field(default=None, validator=optional(a(Limit)))
 
 
 UNPUBLISHED = Limits()

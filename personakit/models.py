@@ -234,11 +234,14 @@ class Listed:
     """One line of a service's list of jobs.
 
     Attributes:
-        kind: What the job makes.
-        snapshot: Where it stands; lists carry no results.
-        created_at: When the service took it on, aware UTC, None when not told.
+        kind: What the job makes; None if this package cannot submit such jobs.
+        snapshot: State of the job; lists contain no results.
+        created_at: When the service accepted it, aware UTC, by the service's clock;
+            None if the list does not contain it.
+        model: The service's name of the model; None if the list does not contain it.
     """
 
-    kind: Ability
+    kind: Ability | None
     snapshot: Snapshot[Result]
     created_at: datetime | None = None
+    model: str | None = None

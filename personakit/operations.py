@@ -7,11 +7,13 @@ import logging
 from abc import ABC, abstractmethod
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, Unpack
+from typing import Any, Literal, Never, TypeAlias, TypeVar, Unpack
 
 import attrs
 
+from personakit.checks import NoneType, expect, expect_one_of
 from personakit.errors import PersonaExists, PersonaKitError, refuse
+from personakit.journal.record import INTERNAL
 from personakit.models import (
     Persona,
     Stems,
@@ -34,6 +36,7 @@ from personakit.requests import (
     Source,
     StemsRequest,
     UploadRequest,
+    check_song,
 )
 
 T = TypeVar("T")
@@ -43,7 +46,6 @@ IfExists: TypeAlias = Literal["raise", "return"]
 FILE_LIMIT = 100 * 1024 * 1024
 """Bytes of a file to upload, the most that kie recommends (documented)."""
 _log = logging.getLogger("personakit")
-
 _UPLOADED = "uploaded"  # stands for the id of what is not uploaded yet
 
 
@@ -151,6 +153,7 @@ class Operations(ABC):
 
         Source: the persona pages of Evolink, the sunoapi family and MusicMint.
         """
+        expect_one_of("if_exists", if_exists, ("raise", "return"))
         request = PersonaRequest(
             source, name=name, description=description, window=window, style=style
         )
@@ -167,7 +170,7 @@ class Operations(ABC):
             return request.complete(Persona(error.persona_id, self.provider))
 
     async def generate(
-        self, *, timeout: float | None = None, **song: Unpack[SongFields]
+        self, *text: Never, timeout: float | None = None, **song: Unpack[SongFields]
     ) -> tuple[Track, ...]:
         """Generate tracks, with a persona or without, and wait for them.
 
@@ -176,6 +179,7 @@ class Operations(ABC):
         for. On MusicMint it sings in both ways.
 
         Args:
+            *text: Nothing; pass the texts by name.
             timeout: Seconds for all of it, None for the client's own.
             **song: The fields of `MusicRequest`.
 
@@ -184,6 +188,7 @@ class Operations(ABC):
 
         Source: the generation pages of the services (documented).
         """
+        check_song(song, *text)
         request = MusicRequest(**song)
         return await self.run(request, deadline=self.deadline_in(timeout))
 
@@ -206,6 +211,7 @@ class Operations(ABC):
 
         Source: sunoapi extend-music and upload-and-extend-audio, MusicMint generate.
         """
+        check_song(song)
         request = ExtendRequest(source, at=at, **song)
         return await self.run(request, deadline=self.deadline_in(timeout))
 
@@ -226,6 +232,7 @@ class Operations(ABC):
 
         Source: sunoapi upload-and-cover-audio, MusicMint cover (documented).
         """
+        check_song(song)
         request = CoverRequest(source, **song)
         return await self.run(request, deadline=self.deadline_in(timeout))
 
@@ -247,6 +254,7 @@ class Operations(ABC):
 
         Source: sunoapi generate-mashup (documented).
         """
+        check_song(song)
         request = MashupRequest(first, second, **song)
         return await self.run(request, deadline=self.deadline_in(timeout))
 
@@ -287,6 +295,7 @@ class Operations(ABC):
 
         Source: MusicMint upload, kie file upload (documented).
         """
+        expect("audio", audio, "an https address or a path", str, PathLike)
         deadline = self.deadline_in(timeout)
         if isinstance(audio, str):
             request = UploadRequest(audio)
@@ -330,6 +339,9 @@ class Operations(ABC):
 
         Source: MusicMint, Persona, "Complete workflow" (the specification).
         """
+        expect("song", song, "a MusicRequest or another SongRequest", SongRequest)
+        expect("isolate", isolate, "True, False or None", bool, NoneType)
+        expect("key", key, "text", str, NoneType)
         if song.persona is not None:
             raise refuse("song", "must leave its persona open", "Omit song.persona")
         if isolate or isinstance(voice_of, str):
@@ -384,5 +396,5 @@ class _Steps:
     deadline: float
 
     async def run(self, step: str, request: JobRequest[T]) -> T:
-        key = None if self.key is None else f"{self.key}\0{step}"
+        key = None if self.key is None else f"{self.key}{INTERNAL}{step}"
         return await self.kit.run(request, deadline=self.deadline, key=key)

@@ -16,6 +16,13 @@ _LONGEST_FAILING = 10.0  # seconds between two looks while nothing but failures 
 _JITTER = 0.05  # share of a pause that is left to chance, so that no fleet marches
 _REPORTED = 100.0  # times that a read is worth where changes are reported anyway
 _LONGEST_REPORTED = 60.0  # seconds between two looks at most there
+_LONGEST_EARLY = 45.0  # seconds between two looks at most before an end is likely
+_LONGEST_ASKED = 60.0  # seconds of a Retry-After that one failed look may cost
+
+_LATE = 5.0  # seconds past its due time from which on a look shows scarcity
+_CHEAPEST, _DEAREST = 0.01, 120.0  # seconds of lag that scarcity may make a look worth
+_RISE = 1.01  # of that price, by each late look
+_SCARCE, _CALM = 60.0, 10.0  # seconds since one, and seconds in which it then halves
 
 
 @attrs.frozen
@@ -26,7 +33,8 @@ class Sighting:
         age: Seconds since it was submitted.
         outlook: What is thought of its duration.
         failures: Readings in a row that brought nothing.
-        retry_after: Seconds that the service asked to wait, None when it did not.
+        retry_after: Seconds that the service asked to wait with the last failure, None
+            if it did not.
         is_reported: True where the service is likely to report changes by itself.
         price: Seconds of lag that a read costs at the least, because there are fewer
             to be had than wanted.
@@ -51,8 +59,8 @@ class Pace:
             saves one read.
         shortest: Seconds between two looks at the least.
         longest: Seconds between two looks at the most once half of the jobs are over,
-            unless the service asks for more. With `shortest` the same, it is a fixed
-            interval.
+            unless the service asks for more (a minute at the most). With `shortest`
+            the same, it is a fixed interval.
         untold: Median seconds assumed for a job whose service makes no estimate, before
             there is any experience.
     """
@@ -64,17 +72,17 @@ class Pace:
 
     def pause(self, sighting: Sighting) -> float:
         """Return the seconds to wait before the next look."""
+        if not sighting.failures:
+            return self._plan(sighting)
+        doublings = min(sighting.failures - 1, _DOUBLINGS)
+        longest = max(min(self.longest, _LONGEST_FAILING), self.shortest)
+        backoff = min(max(self.shortest, 1.0) * 2.0**doublings, longest)
         if sighting.retry_after:
-            return max(sighting.retry_after, self.shortest)
-        pause = self._plan(sighting)
-        if sighting.failures:
-            # What fails is never asked for more often than what does not: an outage
-            # brings no more requests than there would have been.
-            doublings = min(sighting.failures - 1, _DOUBLINGS)
-            backoff = max(self.shortest, 1.0) * 2.0**doublings
-            longest = max(min(self.longest, _LONGEST_FAILING), self.shortest)
-            return max(min(backoff, longest), min(pause, self.longest))
-        return pause
+            # A tiny Retry-After must not cause a flood, and one failed look must not
+            # hide the job for an hour.
+            return max(min(sighting.retry_after, _LONGEST_ASKED), backoff)
+        # A failing service gets no more requests than a working one would.
+        return max(backoff, min(self._plan(sighting), self.longest))
 
     def _plan(self, sighting: Sighting) -> float:
         if self.shortest == self.longest:
@@ -84,10 +92,41 @@ class Pace:
         pause = sighting.outlook.pause(sighting.age, worth)
         pause *= 1.0 + _JITTER * (2.0 * sighting.chance - 1.0)
         bound = _LONGEST_REPORTED if sighting.is_reported else self.longest
-        # Before half of the jobs are over even a long pause is a good one.
+        # Before half of the jobs are over a long pause is good, unless the estimate
+        # is wrong: milliseconds for seconds, for example.
         until_half = sighting.outlook.median - sighting.age
-        bound = max(bound, until_half, sighting.price)
+        bound = max(bound, min(until_half, _LONGEST_EARLY), sighting.price)
         return max(min(pause, bound), self.shortest)
+
+
+class Price:
+    """The lag, in seconds, that one look is worth while looks are scarce.
+
+    It rises while looks come late, and is soon forgotten when none does.
+
+    Args:
+        now: The time.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._price, self._late_at = _CHEAPEST, now
+
+    def note(self, lateness: float, now: float) -> None:
+        """Note by how many seconds a look came late."""
+        price = self.find(now)
+        if lateness > _LATE:
+            self._price = min(price * _RISE, _DEAREST)
+            self._late_at = now
+        else:
+            self._price = max(price / _RISE, _CHEAPEST)
+
+    def find(self, now: float) -> float:
+        """Return the price."""
+        calm = now - self._late_at - _SCARCE
+        if calm > 0:
+            self._late_at += calm
+            self._price = max(self._price * 0.5 ** (calm / _CALM), _CHEAPEST)
+        return self._price
 
 
 PACES: dict[PaceName, Pace] = {
@@ -107,7 +146,7 @@ def find_pace(pace: Pace | PaceName | None) -> Pace:
     """
     if isinstance(pace, Pace):
         return pace
-    if pace is not None and pace not in PACES:
+    if pace is not None and pace not in tuple(PACES):  # it may have no hash
         raise refuse(
             "pace", f"must be one of {', '.join(PACES)}, or a Pace", "Choose one"
         )

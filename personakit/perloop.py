@@ -20,7 +20,8 @@ class PerLoop(Generic[T]):
 
     Args:
         open_value: Makes the value, in the running loop and without awaiting.
-        close_value: Closes it again.
+        close_value: Closes it again. It is called a second time if the first call was
+            cancelled.
     """
 
     def __init__(
@@ -33,13 +34,20 @@ class PerLoop(Generic[T]):
         self._lives: dict[
             asyncio.AbstractEventLoop, tuple[AsyncGenerator[T, None], T]
         ] = {}
+        self._closings: set[asyncio.Task[None]] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._lives)
+        return bool(self.items())
 
     def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
-        """Return the loops that are served, each with its value."""
-        return [(loop, value) for loop, (_, value) in self._lives.items()]
+        """Return the loops that are served, each with its value.
+
+        Other threads may open and close values at the same time.
+        """
+        for loop in list(self._lives):
+            if loop.is_closed():  # without its generators, which cannot run any more
+                self._lives.pop(loop, None)
+        return [(loop, value) for loop, (_, value) in list(self._lives.items())]
 
     async def here(self) -> T:
         """Return the value of the running loop."""
@@ -54,11 +62,28 @@ class PerLoop(Generic[T]):
         try:
             yield value
         finally:
-            self._lives.pop(loop, None)
-            await self._close(value)
+            if self._lives.get(loop, (None, None))[1] is value:
+                del self._lives[loop]
+            try:
+                await self._close(value)
+            except asyncio.CancelledError:
+                await self._close(value)  # the rest of it
+                raise
 
     async def aclose(self) -> None:
-        """Close the value of the running loop, if there is one."""
-        held = self._lives.pop(asyncio.get_running_loop(), None)
-        if held is not None:
-            await held[0].aclose()
+        """Close the value of the running loop, if there is one.
+
+        If the caller is cancelled, closing goes on, and the next call waits for it.
+        """
+        loop = asyncio.get_running_loop()
+        if (held := self._lives.pop(loop, None)) is not None:
+            closing = loop.create_task(_end(held[0]))
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+        mine = [one for one in list(self._closings) if one.get_loop() is loop]
+        for closing in mine:
+            await asyncio.shield(closing)
+
+
+async def _end(life: AsyncGenerator[T, None]) -> None:
+    await life.aclose()

@@ -80,7 +80,7 @@ class JobReader:
         """
         # Built anew each time: a dialect may have learned how it wants to be asked.
         call = self.provider.build_read(watch.job_id, self.ability)
-        response = await fetch(self.sender, call.request, math.inf)
+        response = await fetch(self.sender, call.request, deadline=math.inf)
         fingerprint = hash((response.status, response.body))
         snapshot = watch.snapshot
         if snapshot is None or watch.fingerprint != fingerprint:
@@ -104,7 +104,7 @@ class JobReader:
             return {}
         call = joint.build(job_ids, self.ability)
         try:
-            told = await attempt_call(self.sender, call, math.inf)
+            told = await attempt_call(self.sender, call, deadline=math.inf)
         except PersonaKitError as error:
             if error.status not in _NO_SUCH_WAY and error.retry_safe:
                 self.together.is_doubted = not isinstance(error, RateLimited)

@@ -1,4 +1,4 @@
-"""What can be read of an account beside its single jobs."""
+"""What can be read of an account beside its single jobs, and from media hosts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import asyncio
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
 from functools import partial
+from os import PathLike
+from pathlib import Path
 
 import attrs
 
+from personakit.checks import expect, expect_function
+from personakit.download import Progress, save_track
 from personakit.job import Job
 from personakit.models import Credits, Listed, Ping, Result, Track, TrackRef
 from personakit.receipt import Ability
-from personakit.wire import Call, Response
+from personakit.wire import Call, with_clock
 from personakit.workflows import Engine, ask, deadline_in
 
 ASK_TIMEOUT = 60.0
@@ -29,7 +32,11 @@ class Readings(ABC):
         """Return the engine of the running loop."""
 
     @abstractmethod
-    def _take_listed(self, line: Listed) -> Job[Result]:
+    def deadline_in(self, timeout: float | None) -> float:
+        """Turn seconds from now, None for the client's own, into loop time."""
+
+    @abstractmethod
+    def _take_listed(self, kind: Ability, line: Listed) -> Job[Result]:
         """Make the handle of a line of the service's list."""
 
     async def credits(self, *, timeout: float = ASK_TIMEOUT) -> Credits:
@@ -64,23 +71,64 @@ class Readings(ABC):
         can_tell_credits = Ability.CREDITS in provider.abilities
         ability = Ability.CREDITS if can_tell_credits else Ability.JOBS
 
-        def build() -> Call[datetime | None]:
-            call = (
-                provider.build_credits() if can_tell_credits else provider.build_jobs(1)
-            )
-
-            def parse(response: Response) -> datetime | None:
-                call.parse(response)
-                return response.date
-
-            return Call(call.request, parse)
+        def build() -> Call[tuple[object, float | None]]:
+            if can_tell_credits:
+                return with_clock(provider.build_credits())
+            return with_clock(provider.build_jobs(1))
 
         began = loop.time()
-        date = await ask(engine, ability, build, deadline=deadline)
-        seconds = loop.time() - began
-        if date is None:
-            return Ping(seconds)
-        return Ping(seconds, (date - datetime.now(UTC)).total_seconds())
+        _, clock = await ask(engine, ability, build, deadline=deadline)
+        return Ping(loop.time() - began, clock)
+
+    async def download(
+        self,
+        track: Track,
+        to: str | PathLike[str],
+        *,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Save the audio of a track.
+
+        The file appears under its name only when it is whole, and never in place of
+        another. A transfer that breaks is resumed where it broke. A host that does not
+        send the length of a file (no Content-Length, no chunked encoding) is accepted
+        for WAV files only, because their header has the length. The key is not sent to
+        the media host, and hosts at private addresses are not opened.
+
+        Args:
+            track: With an `audio_url`; mind its `expires_at`.
+            to: A folder, which is made where it is missing and in which the file is
+                named after the track's title and id; a track that is there already is
+                not fetched again. Or the path of a file that does not exist yet. What
+                has no ending, or ends in a slash, is a folder.
+            timeout: Seconds, None for the client's own.
+            progress: Is called with the bytes received so far and those of the whole
+                file, None where the host does not tell; from within the event loop.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            InvalidRequest: the link is not https or leads to a private address, the
+                file exists, or nothing can be written at `to`.
+            NotFound: the link has expired.
+            MalformedAnswer: what came is no audio, or its end cannot be known.
+            ServiceUnavailable: the media host refused, or sent no whole file in time.
+            PersonaKitError: the disk is full or broken.
+        """
+        expect("track", track, "one Track", Track, remedy="Pass one, as in tracks[0]")
+        expect("to", to, "a path", str, PathLike, remedy="Pass a folder")
+        expect_function("progress", progress)
+        engine = await self._here()
+        return await save_track(
+            engine.transport,
+            track,
+            to,
+            deadline=self.deadline_in(timeout),
+            loopback=engine.transport.is_local,
+            progress=progress,
+        )
 
     async def track(
         self, track: Track | TrackRef, *, timeout: float = ASK_TIMEOUT
@@ -95,6 +143,7 @@ class Readings(ABC):
             Unsupported: the service does not tell; await the track's job again.
             NotFound: there is no such track, or it has expired.
         """
+        expect("track", track, "a Track or a TrackRef", Track, TrackRef)
         engine, deadline = await self._here(), deadline_in(timeout)
         told = await ask(
             engine,
@@ -110,7 +159,8 @@ class Readings(ABC):
         """Yield the account's jobs as the service lists them, newest first.
 
         Their snapshots tell the state alone; await a job for its result. Jobs come in
-        pages, which are read one by one as they are needed.
+        pages, which are read one by one as they are needed. Jobs that this package
+        cannot submit, Evolink's images for example, are skipped.
 
         Args:
             timeout: Seconds for one page, repetitions included.
@@ -133,4 +183,5 @@ class Readings(ABC):
                 return
             for line in fresh:
                 seen.add(line.snapshot.job_id)
-                yield self._take_listed(line)
+                if line.kind is not None:
+                    yield self._take_listed(line.kind, line)

@@ -1,44 +1,40 @@
 """What becomes of submits whose outcome is unknown: found, adopted, given up, repeated.
 
-A lost answer is never followed by the same request again unless the caller says so.
-What finds the job is, in this order: the journal, to which a callback may have told it;
-the service's list of jobs. A list may show the job, but proves nothing by not showing
-it.
+A lost answer is never followed by the same request again unless the caller says so. The
+job is found by the journal, to which a callback may have reported it, or by the
+service's list of jobs. A list may show the job, but proves nothing by not showing it.
 """
 
 from __future__ import annotations
 
-import itertools
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
-import attrs
-
+from personakit.checks import expect, expect_count
 from personakit.errors import PersonaKitError, refuse
 from personakit.job import Job
-from personakit.journal import Entry, Mark
-from personakit.models import Listed, Result, Snapshot
-from personakit.receipt import Ability, Receipt
+from personakit.journal import SubmitRecord, SubmitState
+from personakit.journal.record import SETTLED, UNNAMED, WITH_JOB
+from personakit.journal.steps import Abandon, Bind, Lose, Loss, Withdraw
+from personakit.models import Result
+from personakit.receipt import Receipt
+from personakit.reconcile import read_once, reconcile
 from personakit.requests import JobRequest
-from personakit.wire import SUBMIT_TIMEOUT
-from personakit.workflows import Engine, ask, deadline_in
+from personakit.submits import Contended, Submitted, send
+from personakit.workflows import JOURNAL_TIME, Engine, deadline_in, in_time
 
-CLOCK_SKEW = timedelta(seconds=60)
-"""How far the service's clock may be from ours."""
-PAGES = 20
-"""Pages of the service's list that are looked through at the most."""
 LOOK_TIMEOUT = 60.0
 """Seconds for finding out what became of a submit."""
 
-_OPEN = {Mark.INTENT, Mark.SENDING, Mark.UNKNOWN}
-_LATEST = timedelta(seconds=SUBMIT_TIMEOUT) + CLOCK_SKEW
+_log = logging.getLogger("personakit")
 
 
 class Recovery(ABC):
     """What `PersonaKit` offers for finding jobs again."""
+
+    _has_warned: bool = False
 
     @property
     @abstractmethod
@@ -54,76 +50,111 @@ class Recovery(ABC):
         """Turn seconds from now, None for the client's own, into loop time."""
 
     @abstractmethod
-    def _take_up(
-        self, entry: Entry, latest: Snapshot[Result] | None = None
-    ) -> Job[Result]:
-        """Make the handle of what the journal knows, with a newer reading if any."""
+    def _resume_record(self, record: SubmitRecord) -> Job[Any]:
+        """Make the handle of what the journal knows."""
 
     @abstractmethod
-    async def submit(
-        self, request: JobRequest[Any], *, timeout: float | None = None
+    def _job_of(
+        self, submitted: Submitted, request: JobRequest[Any], caller_key: str | None
     ) -> Job[Any]:
-        """Start a job with exactly one paid request."""
+        """Make the handle of a job that was accepted just now."""
 
     async def resume(self, *, limit: int | None = None) -> AsyncGenerator[Job[Result]]:
-        """Yield every job of the journal that has not been seen to end, oldest first.
+        """Yield every job whose result was not delivered, oldest first.
 
-        That includes those whose caller was cancelled before it got its `Job`, and
-        those of earlier runs where the journal is a file. Processes that share a
-        database each get jobs of their own: those that no other one has that is alive.
-        What has no job id yet is told by `pending`.
+        A result is delivered when `Job.deliver` ended without an error, or when the
+        caller of ``await job`` went on with it. So this yields jobs whose caller was
+        cancelled before it got its `Job` or its result, and those of earlier runs if
+        the journal is durable. A job that has ended has its result at once.
+
+        Processes that share a journal each get jobs of their own: those that no other
+        living process works on. Submits without a job id are in `pending`.
 
         Args:
-            limit: At most so many, None for all: a share, where others resume as well.
+            limit: Yield at most this many, None for all.
         """
-        engine = await self._here()
-        for entry in await engine.journal.claim(self.provider, limit=limit):
-            if entry.mark is Mark.ACCEPTED:
-                yield self._take_up(entry)
+        if limit is not None:
+            expect_count("limit", limit, 0)
+        engine, deadline = await self._here(), deadline_in(JOURNAL_TIME)
+        await in_time(engine.writer.flush(), deadline)
+        await self._warn_of_other_accounts(engine, deadline)
+        claiming = engine.journal.claim(engine.account, limit=limit)
+        for record in await in_time(claiming, deadline):
+            yield self._resume_record(record)
 
-    async def pending(self) -> tuple[Entry, ...]:
-        """Return the submits of which no job is known, oldest first.
+    async def pending(self) -> tuple[SubmitRecord, ...]:
+        """Return the submits whose outcome is unknown, oldest first.
 
-        Their ``mark`` tells: ``intent`` was never sent, ``unknown`` was sent and its
-        answer is lost, ``sending`` is under way just now, here or in another process,
-        or it was when that died. `reconcile`, `adopt`, `abandon` and `resubmit`
-        settle them.
+        The ``state`` of each is ``intent`` if nothing was sent, because the process
+        died before, or ``unknown`` if it was sent and its answer is lost. What a
+        living process works on is not returned. `reconcile`, `adopt`, `abandon` and
+        `resubmit` settle them.
         """
-        engine = await self._here()
-        entries = await engine.journal.unfinished(self.provider)
-        return tuple(entry for entry in entries if entry.mark in _OPEN)
+        engine, deadline = await self._here(), deadline_in(JOURNAL_TIME)
+        await in_time(engine.writer.flush(), deadline)
+        await self._warn_of_other_accounts(engine, deadline)
+        reading = engine.journal.unsettled(engine.account)
+        found = [
+            await _lose_if_dead(engine, record, deadline)
+            for record in await in_time(reading, deadline)
+            if record.state not in WITH_JOB and not record.is_held
+        ]
+        return tuple(record for record in found if record.state not in WITH_JOB)
+
+    async def _warn_of_other_accounts(self, engine: Engine, deadline: float) -> None:
+        """Say once that another unnamed account has open work in the journal."""
+        if self._has_warned:
+            return
+        self._has_warned = True
+        account = engine.account
+        counting = engine.journal.accounts(account.provider, account.address)
+        for name, count in (await in_time(counting, deadline)).items():
+            if count and name != account.name and name.startswith(UNNAMED):
+                _log.warning(
+                    "The journal has %d open submits of another %s account, %s. If "
+                    "your API key changed, name the account: PersonaKit(account="
+                    '"..."), after "personakit journal rename-account %s NAME".',
+                    *(count, account.provider, name, name),
+                )
 
     async def reconcile(
-        self, receipt: Receipt, *, timeout: float = LOOK_TIMEOUT
+        self,
+        receipt: Receipt,
+        *,
+        timeout: float = LOOK_TIMEOUT,
+        by_time_alone: bool = False,
     ) -> Job[Result] | None:
-        """Look for the job of a submit whose outcome is unknown; pays nothing new.
+        """Look for the job of a submit whose outcome is unknown; pays nothing.
+
+        If the service lists its jobs, a job is taken if it alone fits: in kind and
+        time, in what the service tells of its title, style and lyrics, and if it can
+        be no other submit's of this journal. Texts are told of finished songs only, so
+        a later call may find what this one does not.
 
         Args:
             receipt: Of an `OutcomeUnknown`, or of `pending`.
             timeout: Seconds.
+            by_time_alone: True to take a job of which the service tells no text. Only
+                if nothing but this journal uses the account; else it may be a job of
+                somebody else.
 
         Returns:
-            The job, which the journal knows from now on; None when it is still not
-            known whether there is one. Where the service only lists its jobs, the one
-            is taken that alone fits in kind and time and belongs to no other receipt
-            of this journal.
+            The job, which the journal knows from now on; None if it is still not
+            known whether there is one.
 
         Raises:
-            InvalidRequest: the journal has no such receipt, or its end.
-            PersonaKitError: the service cannot be asked just now.
+            InvalidRequest: the journal has no such receipt, or it is settled.
+            PersonaKitError: the service cannot be asked now.
         """
+        expect("receipt", receipt, "a Receipt", Receipt)
         engine, deadline = await self._here(), deadline_in(timeout)
-        entry = await _find_open(engine, receipt)
-        if entry.mark is Mark.ACCEPTED:
-            return self._take_up(entry)
-        if entry.mark is Mark.INTENT:
-            return None
-        if Ability.JOBS not in engine.provider.abilities:
-            return None
-        line = await _find_listed(engine, entry, deadline)
-        if line is None:
-            return None
-        return self._take_up(await _bind(engine, entry, line.snapshot.job_id))
+        record = await reconcile(
+            engine,
+            await _find_open(engine, receipt, deadline),
+            deadline,
+            by_time_alone=by_time_alone,
+        )
+        return self._resume_record(record) if record.state in WITH_JOB else None
 
     async def adopt(
         self, receipt: Receipt, job_id: str, *, timeout: float = LOOK_TIMEOUT
@@ -132,35 +163,52 @@ class Recovery(ABC):
 
         Args:
             receipt: Of an `OutcomeUnknown`, or of `pending`.
-            job_id: The service's id of the job; of what it answers at once, a persona
-                say, the id of that.
+            job_id: The service's id of the job; if the service answers such a submit
+                with the result itself, for example a persona, the id of that.
             timeout: Seconds for reading the job once.
 
         Raises:
             InvalidRequest: the journal has no such receipt, or knows its job, or the
-                job belongs to another one.
+                job belongs to another receipt.
             NotFound: the service knows no such job.
         """
+        expect("receipt", receipt, "a Receipt", Receipt)
+        expect("job_id", job_id, "text", str)
         engine, deadline = await self._here(), deadline_in(timeout)
-        entry = await _find_open(engine, receipt)
-        named = entry.receipt.with_job(job_id)
+        record = await _find_open(engine, receipt, deadline)
+        named = record.receipt.with_job(job_id)
         if engine.provider.recall(named) is None:
             await read_once(engine, named, deadline)
-        return self._take_up(await _bind(engine, entry, job_id))
+        step = Bind(record.key, record.attempt, job_id)
+        binding = engine.journal.apply(engine.account, step)
+        verdict = await in_time(binding, deadline)
+        if verdict.loss is Loss.BOUND:
+            raise refuse(
+                "job_id",
+                "must not belong to another receipt",
+                "Look at its own receipt",
+            )
+        if verdict.record is None or not verdict.is_won:
+            raise _moved(verdict.record or record)
+        return self._resume_record(verdict.record)
 
     async def abandon(self, receipt: Receipt) -> None:
         """Give up on a submit of which no job is known; what it cost is lost.
 
-        Should its job be reported later after all, it comes up in `resume`.
+        If it was submitted under a key, submitting the key again may pay a second
+        time. If its job is reported later after all, `resume` yields it.
 
         Raises:
             InvalidRequest: the journal has no such receipt, or knows its job.
         """
-        engine = await self._here()
-        entry = await _find_open(engine, receipt)
-        if entry.mark is Mark.ACCEPTED:
-            raise refuse("receipt", "has a job", "Await that: kit.attach(...)")
-        await engine.journal.record(attrs.evolve(entry, mark=Mark.CLOSED))
+        expect("receipt", receipt, "a Receipt", Receipt)
+        engine, deadline = await self._here(), deadline_in(JOURNAL_TIME)
+        record = await _find_open(engine, receipt, deadline)
+        shape = Withdraw if record.state is SubmitState.INTENT else Abandon
+        step = shape(record.key, record.attempt)
+        verdict = await in_time(engine.journal.apply(engine.account, step), deadline)
+        if not verdict.is_won:
+            raise _moved(verdict.record or record)
 
     async def resubmit(
         self,
@@ -169,110 +217,91 @@ class Recovery(ABC):
         accept_possible_double_charge: bool = False,
         timeout: float | None = None,
     ) -> Job[Result]:
-        """Submit anew what a receipt was for, and give up on the receipt.
+        """Submit again what a receipt was for, under the same receipt and key.
 
         Args:
             receipt: Of `pending`, or of an `OutcomeUnknown`.
             accept_possible_double_charge: Must be True unless nothing was sent: the
-                lost submit may have been paid for, and this one will be.
-            timeout: As for `submit`.
+                lost submit may have been paid for, and this one will be. Each
+                acceptance pays for one submit.
+            timeout: As for `submit`. If nothing was sent, `pending` still has it.
 
         Raises:
             InvalidRequest: that is not accepted, or the journal does not know what was
                 asked for.
         """
+        expect("receipt", receipt, "a Receipt", Receipt)
+        deadline = self.deadline_in(timeout)
         engine = await self._here()
-        entry = await _find_open(engine, receipt)
-        if entry.mark is Mark.ACCEPTED:
+        record = await _find_open(engine, receipt, deadline)
+        is_unsent = record.state is SubmitState.INTENT and not record.open
+        if record.state in WITH_JOB:
             raise refuse("receipt", "has a job", "Await that: kit.attach(...)")
-        if entry.request is None:
-            raise refuse("receipt", "does not tell what was wanted", "Submit that anew")
-        if entry.mark is not Mark.INTENT and accept_possible_double_charge is not True:
+        if not is_unsent and accept_possible_double_charge is not True:
             raise refuse(
                 "accept_possible_double_charge",
                 "must be True, since the lost submit may have been paid for",
                 "Call reconcile first, or accept it",
             )
-        job = await self.submit(entry.request, timeout=timeout)
-        await engine.journal.record(attrs.evolve(entry, mark=Mark.CLOSED))
-        return job
+        request = record.request
+        if request is None:
+            raise refuse("receipt", "does not tell what was wanted", "Submit that anew")
+        try:
+            submitted = await send(
+                engine, record, request, deadline=deadline, is_kept=True
+            )
+        except Contended:
+            finding = engine.journal.find(engine.account, receipt.key)
+            latest = await in_time(finding, deadline)
+            if latest is not None and latest.state in WITH_JOB:
+                return self._resume_record(latest)
+            raise _moved(latest or record) from None
+        return self._job_of(submitted, request, record.caller_key)
 
 
-async def _find_open(engine: Engine, receipt: Receipt) -> Entry:
-    entry = await engine.journal.find(receipt.key)
-    if entry is None or entry.receipt.provider != engine.provider.name:
-        raise refuse(
-            "receipt",
-            f"must be in this journal, and of {engine.provider.name}",
-            "Use the client and the journal that it was made with",
-        )
-    if entry.mark is Mark.CLOSED:
-        raise refuse("receipt", "must be open, and this one is closed", "Nothing to do")
-    return entry
-
-
-async def read_once(engine: Engine, receipt: Receipt, deadline: float) -> None:
-    """Make sure that the service knows the job of a receipt, by one good reading.
-
-    Raises:
-        NotFound: it does not.
-        InvalidRequest: this can be no job of it.
-        PersonaKitError: it cannot be asked just now.
-    """
-    build = partial(engine.provider.build_read, receipt.job_id or "", receipt.kind)
-    await ask(engine, receipt.kind, build, deadline=deadline)
-
-
-async def _bind(engine: Engine, entry: Entry, job_id: str) -> Entry:
-    """Write down which job a submit became."""
-    if await engine.journal.known_jobs(engine.provider.name, [job_id]):
-        raise refuse(
-            "job_id", "must not belong to another receipt", "Look at its own receipt"
-        )
-    receipt = entry.receipt.with_job(job_id)
-    return await engine.journal.record(
-        attrs.evolve(entry, receipt=receipt, mark=Mark.ACCEPTED)
+def _moved(record: SubmitRecord) -> PersonaKitError:
+    """Make the error for a receipt that another caller settled meanwhile."""
+    return refuse(
+        "receipt",
+        f"must not be settled by somebody else, and is {record.state} by now",
+        "Look at kit.pending() and kit.resume() again",
     )
 
 
-async def _find_listed(engine: Engine, entry: Entry, deadline: float) -> Listed | None:
-    """Return the one job of the service's list that this submit can have become."""
-    rivals = [
-        other
-        for other in await engine.journal.unfinished(engine.provider.name)
-        if other.mark in {Mark.SENDING, Mark.UNKNOWN}
-        and other.receipt.key != entry.receipt.key
-        and abs(other.receipt.at - entry.receipt.at) <= _LATEST
-    ]
-    if rivals:
-        return None  # whose of them it is, nobody knows
-    lines = await _list_since(engine, entry.receipt.at - CLOCK_SKEW, deadline)
-    fitting = {
-        line.snapshot.job_id: line
-        for line in lines
-        if line.kind is entry.receipt.kind and _is_near(line, entry.receipt.at)
-    }
-    known = await engine.journal.known_jobs(engine.provider.name, fitting)
-    unclaimed = [line for job_id, line in fitting.items() if job_id not in known]
-    return unclaimed[0] if len(unclaimed) == 1 else None
+async def _find_open(engine: Engine, receipt: Receipt, deadline: float) -> SubmitRecord:
+    """Return the record of a receipt that may be settled.
+
+    Raises:
+        InvalidRequest: there is none, it is settled, or a living process works on it.
+    """
+    finding = engine.journal.find(engine.account, receipt.key)
+    record = await in_time(finding, deadline)
+    if record is None:
+        raise refuse(
+            "receipt",
+            f"must be in this journal, and of this account of {engine.provider.name}",
+            "Use the client and the journal that it was made with",
+        )
+    record = await _lose_if_dead(engine, record, deadline)
+    if record.state in SETTLED:
+        raise refuse(
+            "receipt", f"must be open, and this one is {record.state}", "Nothing to do"
+        )
+    if record.is_held and record.state not in WITH_JOB:
+        raise refuse(
+            "receipt",
+            "is being submitted by a living call or process",
+            "Wait for its end",
+        )
+    return record
 
 
-def _is_near(line: Listed, at: datetime) -> bool:
-    made = line.created_at
-    return made is not None and at - CLOCK_SKEW <= made <= at + _LATEST
-
-
-async def _list_since(
-    engine: Engine, earliest: datetime, deadline: float
-) -> list[Listed]:
-    """Read the service's list, newest first, as far back as that."""
-    found: list[Listed] = []
-    for page in itertools.islice(itertools.count(1), PAGES):
-        build = partial(engine.provider.build_jobs, page)
-        lines = await ask(engine, Ability.JOBS, build, deadline=deadline)
-        found.extend(lines)
-        times = [line.created_at for line in lines if line.created_at is not None]
-        if not lines or (times and min(times) < earliest):
-            return found
-    # Without its end the list cannot show that a match is the only one.
-    raise PersonaKitError("The service's list is too long to find the job in it.")
+async def _lose_if_dead(
+    engine: Engine, record: SubmitRecord, deadline: float
+) -> SubmitRecord:
+    """Write down that the answer is lost if the process died that waited for it."""
+    if record.state is not SubmitState.SENDING or record.is_held:
+        return record
+    lost = Lose(record.key, record.attempt, is_sender=False)
+    verdict = await in_time(engine.journal.apply(engine.account, lost), deadline)
+    return verdict.record or record

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from personakit.checks import expect
 from personakit.errors import refuse
 from personakit.models import Persona, Track, TrackRef
-from personakit.workflows import Engine
+from personakit.workflows import JOURNAL_TIME, Engine, deadline_in, in_time
 
 
 @attrs.frozen
@@ -23,13 +24,15 @@ class Registry:
     async def list(self) -> tuple[Persona, ...]:
         """Return them all, oldest first."""
         engine = await self._here()
-        return await engine.journal.personas(engine.provider.name)
+        reading = engine.journal.personas(engine.account)
+        return await in_time(reading, deadline_in(JOURNAL_TIME))
 
     async def get(self, name_or_id: str) -> Persona | None:
         """Return the persona of that id, or else the latest of that name.
 
         None where there is none.
         """
+        expect("name_or_id", name_or_id, "text", str)
         personas = await self.list()
         by_id = [persona for persona in personas if persona.id == name_or_id]
         by_name = [persona for persona in personas if persona.name == name_or_id]
@@ -37,6 +40,7 @@ class Registry:
 
     async def of(self, source: Track | TrackRef) -> Persona | None:
         """Return the persona that was made of a track, None where none is known."""
+        expect("source", source, "a Track or a TrackRef", Track, TrackRef)
         ref = source.ref if isinstance(source, Track) else source
         made = [persona for persona in await self.list() if persona.source == ref]
         return made[-1] if made else None
@@ -47,6 +51,7 @@ class Registry:
         Raises:
             InvalidRequest: it is of another service.
         """
+        expect("persona", persona, "a Persona", Persona)
         engine = await self._here()
         if persona.provider != engine.provider.name:
             raise refuse(
@@ -54,7 +59,8 @@ class Registry:
                 f"must be one of {engine.provider.name}, not {persona.provider}",
                 "Add it to the client of its own service",
             )
-        await engine.journal.remember(persona)
+        writing = engine.journal.remember(engine.account, persona)
+        await in_time(writing, deadline_in(JOURNAL_TIME))
 
     async def forget(self, persona: Persona | str) -> bool:
         """Forget a persona here; the service keeps it.
@@ -65,6 +71,8 @@ class Registry:
         Returns:
             Whether it was known.
         """
+        expect("persona", persona, "a Persona, or the id of one", Persona, str)
         engine = await self._here()
         persona_id = persona.id if isinstance(persona, Persona) else persona
-        return await engine.journal.forget(engine.provider.name, persona_id)
+        forgetting = engine.journal.forget(engine.account, persona_id)
+        return await in_time(forgetting, deadline_in(JOURNAL_TIME))

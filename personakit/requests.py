@@ -6,6 +6,7 @@ Rules that only one service has are checked by its dialect, before anything is s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import attrs
@@ -13,6 +14,7 @@ import attrs
 from personakit.checks import (
     a,
     a_or_address,
+    expect,
     label,
     number,
     one_of,
@@ -46,6 +48,18 @@ class JobRequest(Generic[T]):
     def complete(self, result: T) -> T:
         """Add to a result what the service does not repeat, but the caller said."""
         return result
+
+
+def check_request(request: object) -> None:
+    """Refuse what is not a request.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    rule, example = "a request", "Build one, for example MusicRequest(idea=...)"
+    expect("request", request, rule, JobRequest, remedy=example)
+    if type(request) is JobRequest:
+        raise refuse("request", f"must be {rule} of a certain kind", example)
 
 
 @attrs.frozen
@@ -104,6 +118,25 @@ class SongFields(TypedDict, total=False):
     weirdness: float | None
     audio_weight: float | None
     duration: float | None
+
+
+def check_song(fields: Mapping[str, object], *positional: object) -> None:
+    """Refuse arguments that are not fields of a song.
+
+    Args:
+        fields: The arguments by name.
+        *positional: Arguments without a name.
+
+    Raises:
+        InvalidRequest: there are such.
+    """
+    texts = "Pass idea for a description, or lyrics for the text that is sung"
+    if positional:
+        raise refuse("lyrics", "or idea must be passed by name", texts)
+    for name in fields.keys() - SongFields.__annotations__.keys():
+        known = f"Use one of {', '.join(SongFields.__annotations__)}"
+        remedy = texts if name == "prompt" else known
+        raise refuse(name, "must not be passed, a song has no such field", remedy)
 
 
 @attrs.frozen(kw_only=True)

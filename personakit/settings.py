@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 
 from yarl import URL
 
+from personakit.checks import expect
 from personakit.errors import AuthenticationError, refuse
+from personakit.journal import Account
+from personakit.journal.record import UNNAMED
 from personakit.providers.base import Provider
 from personakit.transport import check_base_url
+
+NAME_LENGTH = 100
+"""Characters of the name of an account at most."""
 
 _KEY = re.compile(r"[!-~]+")
 
@@ -57,7 +64,41 @@ def find_key(given: str | None, variable: str) -> str:
     return key
 
 
-def name_account(provider: Provider, base_url: URL, key: str) -> str:
-    """Name an account, the same way everywhere, without telling its key."""
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return f"{provider.name} {base_url} {digest}"
+def make_account(
+    provider: Provider, base_url: URL, key: str, name: str | None
+) -> Account:
+    """Return the account that owns what is submitted.
+
+    Args:
+        provider: The service.
+        base_url: Its address.
+        key: The API key.
+        name: The name that the user gave, None for a fingerprint of address and key,
+            from which the key cannot be found.
+
+    Raises:
+        InvalidRequest: the name cannot be used.
+    """
+    address = str(base_url).rstrip("/")
+    if name is None:
+        digest = hmac.new(key.encode(), address.encode(), hashlib.sha256).hexdigest()
+        return Account(provider.name, address, f"{UNNAMED}{digest[:16]}")
+    check_account_name(name)
+    return Account(provider.name, address, name)
+
+
+def check_account_name(name: str) -> None:
+    """Refuse a name that a user cannot give an account.
+
+    Raises:
+        InvalidRequest: the name cannot be used.
+    """
+    expect("account", name, "text", str)
+    is_short = 0 < len(name) <= NAME_LENGTH
+    if not is_short or not name.isprintable() or name.startswith(UNNAMED):
+        raise refuse(
+            "account",
+            f"must have 1 to {NAME_LENGTH} printable characters and not begin with "
+            f"{UNNAMED}",
+            "Change it, or omit it",
+        )

@@ -31,6 +31,9 @@ _AGAIN = 1.0  # seconds, where the journal is away
 _FLUSH = 0.05  # seconds that what was left may wait for company
 _GRAIN = 0.05  # seconds; what ended within one is kept as one number
 
+FAREWELL = 1.0
+"""Seconds for giving places back when the client is closed."""
+
 _log = logging.getLogger("personakit")
 
 
@@ -152,8 +155,8 @@ class SharedLane(Lane):
         self._news = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
-    def try_enter(self) -> bool:
-        """Return False: the others have to be asked."""
+    def try_enter(self, most: int = IN_FLIGHT) -> bool:  # noqa: ARG002
+        """Return False: the other processes have to be asked."""
         return False
 
     def leave(self, *, is_refused: bool = False) -> None:
@@ -194,8 +197,7 @@ class SharedLane(Lane):
         left, self._left = self._left, []
         refused, self._refused = self._refused, []
         held = self.held  # of this very moment, as `left` is
-        waiting = sum(not turn.done() for turn in self._waiting)
-        wanted = min(waiting, IN_FLIGHT - held)
+        wanted = self._count_wanted()
         asked_at = self._loop.time()
         granted, pause = 0, math.inf
 
@@ -229,14 +231,23 @@ class SharedLane(Lane):
         # Not all at once, or one process would always come first.
         return max(pause, 0.001) * random.uniform(0.5, 1.0)
 
+    def _count_wanted(self) -> int:
+        """Return the number of places that would be used at once."""
+        bounds = [most for turn, most in self._waiting if not turn.done()]
+        held = self.held
+        for most in bounds:
+            held += held < most
+        return held - self.held
+
     async def aclose(self) -> None:
         """Stop, and tell the others that nothing is under way here any more."""
         await super().aclose()
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
-            with suppress(JournalError):
-                await self._exchange()
+            with suppress(JournalError, TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await self._exchange()
 
 
 def open_lane(what: str, limit: Limit, *, account: str, shared: Shared | None) -> Lane:

@@ -1,12 +1,12 @@
-"""A shorter way to a service: aiohttp's connections without its session around each.
+"""A shorter way for reads: aiohttp's connections without its session around each.
 
 A session builds a request, a response and their contexts for every exchange, which is
 most of what a small one costs. Here the connection is taken from the session's own
 pool, what is sent is text made once, and aiohttp's parser reads the answer. These parts
 of aiohttp are not documented. So the first exchange goes over the session, which shows
 what aiohttp makes of it; whatever looks otherwise than expected ends the shortcut for
-good, and all goes over the session again. What may have been sent is never sent again
-for that.
+good, and all goes over the session again. Every request here is repeatable; paid
+requests use the session alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OF_BODIES = {"content-type", "content-length"}
 _UNEXPECTED = (AttributeError, TypeError, ValueError, LookupError, AssertionError)
 
 Note: TypeAlias = Callable[[Mapping[str, str]], None]
-"""Is told of a request's first byte, with no headers, then of its answer's headers."""
+"""Called with the headers of an answer, before its body is read."""
 
 _log = logging.getLogger("personakit")
 
@@ -84,8 +84,6 @@ class Shortcut:
             is_here = str(request.url.origin()) == self.origin
             if {name.lower() for name in common} != _USUAL or not is_here:
                 return
-            if self._connector.force_close:
-                common["Connection"] = "close"
             lines = [f"{name}: {value}" for name, value in common.items()]
             self._head = "\r\n".join((" HTTP/1.1", *lines, ""))
             self._request = request
@@ -98,16 +96,15 @@ class Shortcut:
         _log.info("Requests take the longer way from now on: %s", type(error).__name__)
 
     async def send(self, request: Request, path: str, note: Note) -> Response | None:
-        """Send a request that has no headers of its own.
+        """Send a repeatable request that has no headers of its own.
 
         Args:
-            request: What is sent.
-            path: Where to, below the address.
-            note: Is called before the first byte leaves, and with the answer's headers.
+            request: The request.
+            path: Its path below the address.
+            note: Called with the answer's headers.
 
         Returns:
-            The answer; None where nothing was sent, or may be sent again, and the
-            session has to do it.
+            The answer; None if the session has to send the request.
 
         Raises:
             ClientError: as a session would.
@@ -116,15 +113,13 @@ class Shortcut:
         if self._request is None or not _SAFE.fullmatch(path):
             return None
         text = self._write(request, path)
-        if request.method != "GET":
-            return await self._exchange(text, note, is_repeatable=request.repeatable)
         try:
-            return await self._exchange(text, note, is_repeatable=True)
+            return await self._exchange(text, note)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             # An idle connection may just have been closed: once more, as sessions do.
-            return await self._exchange(text, note, is_repeatable=True)
+            return await self._exchange(text, note)
 
     def _write(self, request: Request, path: str) -> bytes:
         start, body = f"{request.method} {path}{self._head}", request.body
@@ -133,9 +128,7 @@ class Shortcut:
         kind = f"Content-Type: {request.content_type}\r\nContent-Length: {len(body)}"
         return f"{start}{kind}\r\n\r\n".encode() + body
 
-    async def _exchange(
-        self, text: bytes, note: Note, *, is_repeatable: bool
-    ) -> Response | None:
+    async def _exchange(self, text: bytes, note: Note) -> Response | None:
         connection = await self._open()
         if connection is None:
             return None
@@ -147,9 +140,7 @@ class Shortcut:
         except _UNEXPECTED as error:
             connection.close()
             self._give_up(error)
-            if is_repeatable:
-                return None
-            raise aiohttp.ClientPayloadError("not understood") from error
+            return None
         except BaseException:
             connection.close()
             raise
@@ -174,7 +165,6 @@ class Shortcut:
 
 
 async def _converse(connection: Any, text: bytes, note: Note) -> Response:
-    note({})
     connection.transport.write(text)
     message, payload = await connection.protocol.read()
     while message.code < HTTPStatus.OK:  # an interim answer

@@ -1,180 +1,334 @@
 """The paid part of a call: intent to the journal, one POST that counts, its answer.
 
-The journal knows of every step before it is taken, and the request belongs to the
-client, not to the caller: neither cancellation nor a deadline tears it.
+The journal knows of each step before it is taken. The POST belongs to the client, not
+to the caller: neither a cancellation nor a deadline tears it once its first byte has
+left. Before that byte both stop it, and the error says that nothing was charged.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
+import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
+from personakit.archive import make_fingerprint
 from personakit.errors import (
     JournalError,
     OutcomeUnknown,
     PersonaKitError,
-    RateLimited,
+    too_late,
 )
-from personakit.journal import Entry, Mark
+from personakit.journal import SubmitRecord, SubmitState
+from personakit.journal.steps import (
+    Accept,
+    Begin,
+    Lose,
+    NotSent,
+    Refuse,
+    Start,
+    Verdict,
+    Withdraw,
+)
 from personakit.models import JobState, Persona, Result, Snapshot
 from personakit.receipt import Receipt
 from personakit.requests import JobRequest
 from personakit.retry import attempt_call, repeat
-from personakit.wire import Call
-from personakit.workflows import Engine, check_ability
+from personakit.workflows import VERDICT_TIME, Engine
+
+LEASE_MARGIN = 0.5
+"""Seconds before the end of the lease from which on no paid request is begun."""
 
 _log = logging.getLogger("personakit")
 
 
 class Contended(Exception):
-    """Another process sends what has the same key; nothing was sent here."""
+    """Another process or a callback has moved the record; nothing was sent here."""
 
 
-async def submit(
+@attrs.frozen
+class Submitted:
+    """A submit that was accepted.
+
+    Attributes:
+        receipt: With the job id.
+        snapshot: The first one; it is final if the service answered with the result.
+        sent_at: Loop time at which the paid request was begun.
+    """
+
+    receipt: Receipt
+    snapshot: Snapshot[Result]
+    sent_at: float
+
+
+async def begin(
     engine: Engine,
+    receipt: Receipt,
+    request: JobRequest[Any],
+    *,
+    caller_key: str | None,
+    deadline: float,
+) -> Verdict:
+    """Write down what is wanted, or find what there is under the same key.
+
+    Raises:
+        ServiceUnavailable: the deadline has passed.
+        JournalError: the journal cannot be written, or not before the deadline.
+    """
+    loop = asyncio.get_running_loop()
+    # A cancellation that was requested before takes effect here, and no later.
+    await asyncio.sleep(0)
+    if loop.time() >= deadline:
+        raise too_late()
+    fingerprint = make_fingerprint(request)
+    step = Begin(receipt, caller_key, request, fingerprint)
+    beginning = loop.create_task(engine.journal.apply(engine.account, step))
+
+    def withdraw(done: asyncio.Task[Verdict]) -> None:
+        verdict = None if done.cancelled() or done.exception() else done.result()
+        if verdict is not None and verdict.is_won and verdict.record is not None:
+            record = verdict.record
+            engine.writer.put(Withdraw(record.key, record.attempt))
+
+    try:
+        async with asyncio.timeout_at(None if deadline == math.inf else deadline):
+            return await asyncio.shield(beginning)
+    except TimeoutError:
+        beginning.add_done_callback(withdraw)
+        raise JournalError(
+            "The journal did not answer before the deadline. Nothing was sent.",
+            retry_safe=True,
+        ) from None
+    except asyncio.CancelledError:
+        beginning.add_done_callback(withdraw)
+        raise
+
+
+async def send(
+    engine: Engine,
+    record: SubmitRecord,
     request: JobRequest[Any],
     *,
     deadline: float,
-    key: str | None = None,
-    wish: str | None = None,
-) -> tuple[Receipt, Snapshot[Result]]:
-    """Start a job: exactly one paid request that counts.
+    is_kept: bool = False,
+) -> Submitted:
+    """Send what was begun: exactly one paid request that counts.
 
     Args:
         engine: Of the running loop.
+        record: In the state INTENT; or UNKNOWN, if the user accepts that both the lost
+            request and this one may be charged.
         request: What is wanted.
-        deadline: Loop time up to which refusals may be answered by another attempt.
-        key: Of the receipt, 32 hexadecimal digits that no other submit has; None for
-            new ones.
-        wish: The caller's own key, for the journal; None for none.
-
-    Returns:
-        The receipt with its job id, and the first snapshot; it is final where the
-        service answers with the result itself.
+        deadline: Loop time after which nothing is sent.
+        is_kept: True to leave the intent in the journal if nothing is sent.
 
     Raises:
-        InvalidRequest: a rule is broken; nothing was sent.
-        JournalError: the intent cannot be written; nothing was sent.
+        JournalError: the journal cannot be written; nothing was sent.
         OutcomeUnknown: the answer to the paid request is lost.
         Contended: another process sends under the same key, or has done so.
         PersonaKitError: the service refused, or was never reached.
     """
-    check_ability(engine.provider, request.ability)
-    receipt = Receipt(engine.provider.name, request.ability)
-    sender = receipt.key  # nobody else has it
-    if key is not None:
-        receipt = attrs.evolve(receipt, key=key)
-    submission = _Submission(engine, request, receipt, sender, wish)
+    submission = _Submission(engine, record, request, deadline, is_kept)
     try:
-        await submission.begin()
-        snapshot = await repeat(submission.attempt, deadline=deadline)
-    except BaseException:
-        if not submission.is_sending:  # refused, or cancelled between two attempts
-            await engine.own(submission.give_up(), receipt, math.inf)
-        raise
-    return receipt.with_job(snapshot.job_id or None), snapshot
+        return await repeat(submission.attempt, deadline=deadline)
+    except PersonaKitError as error:
+        if error.receipt is not None:
+            raise
+        raise submission.name(error) from None
+    finally:
+        submission.withdraw()
 
 
 @attrs.define(eq=False)
 class _Submission:
-    """One submit on its way.
+    """A submit on its way.
 
     Attributes:
-        receipt: Its trace.
-        sender: By which the journal tells it from others with the same key.
-        wish: The caller's own key, None for none.
-        is_sending: True from before a paid request until it was surely refused.
-        call: The paid request.
+        record: As this submission last saw it.
+        deadline: Loop time after which nothing is sent.
+        is_kept: True to leave the intent in the journal if nothing is sent.
+        is_left: True once the caller no longer waits.
+        may_be_sent: True from right before the first byte of the current attempt.
+        accepted: The outcome, once the answer was read.
     """
 
     engine: Engine
+    record: SubmitRecord
     request: JobRequest[Any]
-    receipt: Receipt
-    sender: str | None
-    wish: str | None = None
-    is_sending: bool = attrs.field(default=False, init=False)
-    call: Call[Snapshot[Result]] = attrs.field(init=False)
+    deadline: float
+    is_kept: bool
+    is_left: bool = False
+    may_be_sent: bool = False
+    accepted: Submitted | None = None
 
-    def __attrs_post_init__(self) -> None:
-        provider = self.engine.provider
-        address = self.engine.address(self.receipt)
-        self.call = provider.build_submit(self.request, callback_url=address)
+    def withdraw(self) -> None:
+        """Give up what is not sent; of what is sent, `_send` writes the outcome."""
+        if self.record.state is SubmitState.INTENT:
+            self._put_withdrawal(self.record.attempt)
 
-    async def begin(self) -> None:
-        """Write down what is wanted."""
-        entry = Entry(self.receipt, Mark.INTENT, self.request, wish=self.wish)
-        await self.engine.journal.record(entry)
+    def _put_withdrawal(self, attempt: int) -> None:
+        step = Withdraw(self.record.key, attempt, self.is_kept)
+        self.engine.writer.put(step)
 
-    async def attempt(self, within: float) -> Snapshot[Result]:
-        """Send once, for a caller who has so many seconds."""
-        try:  # nothing is under way before there is room for it
-            await self.engine.starts.enter(within)
-        except RateLimited as error:
-            return await self._explain(error)
-        self.is_sending = True
-        return await self.engine.own(self._send(), self.receipt, within)
+    def _put_not_sent(self, attempt: int) -> None:
+        """Write later that an attempt was not sent, and that no other follows."""
+        self.engine.writer.put(NotSent(self.record.key, attempt, goes_on=True))
+        self._put_withdrawal(attempt)
 
-    def _entry(self, mark: Mark) -> Entry:
-        return Entry(self.receipt, mark, sender=self.sender)
-
-    async def give_up(self) -> None:
-        """Write down that nothing more will be sent."""
-        await self._note(Mark.CLOSED)
-
-    async def _send(self) -> Snapshot[Result]:
-        """Send, and leave in the journal whatever came of it."""
-        engine = self.engine
-        try:
-            with engine.starts:
-                stands = await engine.journal.record(self._entry(Mark.SENDING))
-                if stands.sender != self.sender:
-                    raise Contended
-                snapshot = await attempt_call(engine.transport, self.call, math.inf)
-        except PersonaKitError as error:
-            return await self._explain(error)
-        await self._accept(snapshot)
-        return snapshot
-
-    async def _explain(self, error: PersonaKitError) -> Snapshot[Result]:
-        """Write down what an error means; raise it, unless a callback knew better."""
-        if not isinstance(error, OutcomeUnknown):
-            await self._note(Mark.INTENT if error.retry_safe else Mark.CLOSED)
-            self.is_sending = False
-            raise attrs.evolve(
-                error, receipt=self.receipt, provider=self.engine.provider.name
-            )
-        stands = await self._note(Mark.UNKNOWN)
-        if stands is not None and stands.receipt.job_id is not None:
-            return Snapshot(stands.receipt.job_id, JobState.QUEUED, "reported")
-        raise attrs.evolve(
-            error,
-            receipt=self.receipt,
-            provider=self.engine.provider.name,
-            retry_safe=False,
+    def name(self, error: PersonaKitError) -> PersonaKitError:
+        """Return an error with the receipt and the name of the service."""
+        return attrs.evolve(
+            error, receipt=self.record.receipt, provider=self.engine.provider.name
         )
 
-    async def _accept(self, snapshot: Snapshot[Result]) -> None:
+    async def attempt(self) -> Submitted:
+        """Send once."""
+        engine, loop = self.engine, asyncio.get_running_loop()
+        # Nothing is under way before the account's limit has room for it.
+        await engine.starts.enter(self.deadline)
+        caller = asyncio.current_task()
+        cancels = 0 if caller is None else caller.cancelling()
+
+        def is_left() -> bool:
+            is_cancelled = caller is not None and caller.cancelling() > cancels
+            return self.is_left or is_cancelled
+
+        sending = loop.create_task(self._send(is_left))
+        engine.sendings.add(sending)
+        sending.add_done_callback(engine.sendings.discard)
+        until = None if self.deadline == math.inf else self.deadline + VERDICT_TIME
+        try:
+            async with asyncio.timeout_at(until):
+                return await asyncio.shield(sending)
+        except TimeoutError:
+            self._leave(sending)
+            if self.accepted is not None:  # only the journal does not answer
+                return self.accepted
+            raise self._explain_absence("The deadline came", too_late()) from None
+        except asyncio.CancelledError:
+            self._leave(sending)
+            if sending.cancelled() and not (caller and caller.cancelling() > cancels):
+                closed = PersonaKitError("The client was closed before this was sent.")
+                raise self._explain_absence("The client was closed", closed) from None
+            raise
+
+    def _leave(self, sending: asyncio.Task[Submitted]) -> None:
+        self.is_left = True
+        sending.add_done_callback(_report_orphan)
+
+    def _explain_absence(self, event: str, unsent: PersonaKitError) -> PersonaKitError:
+        """Return the error for a caller who leaves before the outcome is known.
+
+        Args:
+            event: Why it leaves, as the beginning of a sentence.
+            unsent: The error if no byte can have left.
+        """
+        if not self.may_be_sent:
+            return self.name(unsent)
+        return self.name(
+            OutcomeUnknown(
+                f"{event} while a paid request was under way. As long as the client is "
+                "open, its answer still goes to the journal: call resume() later."
+            )
+        )
+
+    async def _send(self, is_left: Callable[[], bool]) -> Submitted:
+        """Send, and write down what came of it."""
+        with self.engine.starts:
+            await self._start()
+            key, number = self.record.key, self.record.attempt
+            sent_at = asyncio.get_running_loop().time()
+            try:
+                snapshot = await self._post(is_left)
+            except PersonaKitError as error:
+                return await self._fail(error, number, sent_at)
+            except BaseException:  # the client was closed
+                if self.may_be_sent:
+                    self.engine.writer.put(Lose(key, number))
+                else:
+                    self._put_not_sent(number)
+                raise
+        return await self._accept(snapshot, number, sent_at)
+
+    async def _start(self) -> None:
+        """Begin an attempt; the POST may follow."""
+        engine, before = self.engine, self.record
+        after_unknown = before.state is SubmitState.UNKNOWN
+        step = Start(before.key, before.attempt, after_unknown)
+        self.may_be_sent = False
+        # From here on `_send` decides what is written, not `withdraw`.
+        self.record = attrs.evolve(before, state=SubmitState.SENDING)
+        try:
+            verdict = await engine.journal.apply(engine.account, step)
+        except BaseException:  # it may be written all the same
+            self._put_not_sent(before.attempt + 1)
+            self._put_withdrawal(before.attempt)
+            raise
+        if verdict.record is None or not verdict.is_won:
+            raise Contended
+        self.record = verdict.record
+
+    async def _post(self, is_left: Callable[[], bool]) -> Snapshot[Result]:
+        engine, record = self.engine, self.record
+
+        def may_send() -> bool:
+            lease_end = engine.journal.lease_end - LEASE_MARGIN
+            self.may_be_sent = not is_left() and time.monotonic() < lease_end
+            return self.may_be_sent
+
+        address = engine.address(record.receipt, record.attempt)
+        call = engine.provider.build_submit(self.request, callback_url=address)
+        return await attempt_call(
+            engine.transport, call, deadline=self.deadline, may_send=may_send
+        )
+
+    async def _fail(
+        self, error: PersonaKitError, number: int, sent_at: float
+    ) -> Submitted:
+        """Write down what an error means; raise it, unless a callback was quicker."""
+        key, writer = self.record.key, self.engine.writer
+        if isinstance(error, OutcomeUnknown):
+            error = attrs.evolve(error, retry_safe=False)
+            verdict = await writer.write(Lose(key, number))
+            record = self.record if verdict is None else verdict.record or self.record
+            if (job_id := record.receipt.job_id) is not None:
+                reported = Snapshot[Result](job_id, JobState.QUEUED, "reported")
+                return Submitted(record.receipt, reported, sent_at)
+        elif error.retry_safe:
+            self.may_be_sent = False
+            verdict = await writer.write(NotSent(key, number, goes_on=True))
+            if verdict is None:  # so no further attempt can be begun
+                error = attrs.evolve(error, retry_safe=False)
+            if verdict is None or self.is_left:
+                self._put_withdrawal(number)
+            else:
+                self.record = attrs.evolve(self.record, state=SubmitState.INTENT)
+        else:
+            await writer.write(Refuse(key, number))
+        raise self.name(error)
+
+    async def _accept(
+        self, snapshot: Snapshot[Result], number: int, sent_at: float
+    ) -> Submitted:
         """Write down the job's id, or the result that was answered at once."""
-        receipt = self.receipt.with_job(snapshot.job_id or None)
-        result = snapshot.result
+        engine, record = self.engine, self.record
+        result, job_id = snapshot.result, snapshot.job_id or None
         if result is not None:
             result = self.request.complete(result)
-        try:
-            if isinstance(result, Persona):
-                await self.engine.journal.remember(result)
-            await self.engine.journal.record(
-                Entry(receipt, Mark.ACCEPTED, result=result)
-            )
-        except JournalError as error:  # it was paid for, so the caller must have it
-            _log.error("Job %s is not written down: %s", receipt.token, error)
+            snapshot = attrs.evolve(snapshot, result=result)
+        receipt = record.receipt.with_job(job_id)
+        self.accepted = Submitted(receipt, snapshot, sent_at)
+        await engine.writer.write(Accept(record.key, number, job_id, result))
+        if isinstance(result, Persona):
+            await engine.remember(result)
+        return self.accepted
 
-    async def _note(self, mark: Mark) -> Entry | None:
-        """Write a mark down where possible; what is to be raised matters more."""
-        try:
-            return await self.engine.journal.record(self._entry(mark))
-        except JournalError as error:
-            _log.error("%s is not written down as %s: %s", self.receipt, mark, error)
-            return None
+
+def _report_orphan(task: asyncio.Task[Submitted]) -> None:
+    """Log what became of a request whose caller is gone."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("A request whose caller left ended with: %s", error)

@@ -2,9 +2,8 @@
 
 One request in, one response out, whatever its status. Nothing is repeated here (but by
 aiohttp itself: a GET that meets an idle connection just closed), no redirect is
-followed, and the key goes to the service's own address only. What this module must know
-for certain is whether any byte of a request may have left: see `_was_sent`. A transport
-belongs to the event loop in which it was made.
+followed, and the key goes to the service's own address only. A transport belongs to the
+event loop in which it was made.
 """
 
 from __future__ import annotations
@@ -12,10 +11,14 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
-from types import SimpleNamespace
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Mapping,
+)
+from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
 import attrs
@@ -23,32 +26,21 @@ from yarl import URL
 
 from personakit.addresses import is_forbidden, is_here, is_public, make_guard
 from personakit.errors import PersonaKitError, refuse
+from personakit.flight import HOPELESS, Flight, NotSentError, describe, make_witness
 from personakit.shortcut import Shortcut, read_body
 from personakit.version import __version__
 from personakit.watchdog import Watchdog
-from personakit.wire import READ_TIMEOUT, NoAnswer, Request, Response, find_request_id
+from personakit.wire import READ_TIMEOUT, NoAnswer, Request, Response
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a place in the pool, name lookup, connection and TLS together."""
 _CHUNK = 64 * 1024
-_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(?:\d{1,15}|\*)")
 _PIECE = 1024 * 1024  # bytes of a body that are sent in one go
 _STALL_TIMEOUT = 60.0  # seconds without a byte of a download
 _USER_AGENT = f"personakit/{__version__}"
 _HIDDEN = b"***"
 _SHORTEST_SECRET = 8
-_USUAL = CONNECT_TIMEOUT + READ_TIMEOUT
-_NO_HEADERS: Mapping[str, str] = {}
-
-# Raised only before there is a connection on which anything could be sent.
-_NEVER_SENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ServerFingerprintMismatch,
-    aiohttp.ClientHttpProxyError,
-)
-# A wrong certificate is a wrong configuration or an attack; patience mends neither.
-_HOPELESS = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+_USUAL = CONNECT_TIMEOUT + READ_TIMEOUT  # seconds that most reads have
 
 
 def check_base_url(base_url: str, field: str = "base_url") -> URL:
@@ -95,19 +87,13 @@ class Download:
 
     Attributes:
         status: HTTP status.
-        location: Where a redirect points, None without one.
+        headers: Looked up without regard to case.
         chunks: The body, undecoded, in pieces of at most 64 KiB.
-        length: Bytes of the body, None when not told.
-        start: Where a part of a file begins, None for what is none.
-        version: By which the host knows this very file again, None when it does not.
     """
 
     status: int
-    location: str | None
+    headers: Mapping[str, str]
     chunks: AsyncIterator[bytes]
-    length: int | None
-    start: int | None
-    version: str | None
 
 
 class Transport:
@@ -121,6 +107,9 @@ class Transport:
         session: The caller's own session, borrowed and never closed; None to make
             sessions that `aclose` closes. Paid requests then go over a fresh
             connection each, since an idle one may break after the request was sent.
+
+    Attributes:
+        is_local: True if the service is on this machine.
     """
 
     def __init__(
@@ -130,6 +119,7 @@ class Transport:
         session: aiohttp.ClientSession | None,
         files_url: URL | None = None,
     ) -> None:
+        self.is_local: bool = is_loopback(base_url)
         self._base = str(base_url).rstrip("/")
         self._files = None if files_url is None else str(files_url).rstrip("/")
         self._key = api_key.encode()
@@ -145,14 +135,11 @@ class Transport:
         self._own: list[aiohttp.ClientSession] = []
         self._root = base_url.raw_path.rstrip("/")
         origin = str(base_url.origin())
-        self._short_reads = Shortcut(origin, _NO_TOTAL)
-        self._short_submits = Shortcut(origin, _NO_TOTAL)
+        self._short_reads = Shortcut(origin, _limits(math.inf))
         self._reads = session or self._make_session(
             headers=headers, shortcut=self._short_reads
         )
-        self._submits = session or self._make_session(
-            headers=headers, fresh=True, shortcut=self._short_submits
-        )
+        self._submits = session or self._make_session(headers=headers, fresh=True)
         # Never the caller's session: its default headers are not for media hosts.
         self._media = self._make_session(reach=is_public)
         self._media_here = self._make_session(reach=is_here)
@@ -171,7 +158,7 @@ class Transport:
             headers=headers,
             connector=aiohttp.TCPConnector(force_close=fresh, socket_factory=guard),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[_make_witness()] if fresh else None,
+            trace_configs=[make_witness()] if fresh else None,
             auto_decompress=reach is None,
         )
         self._own.append(session)
@@ -183,74 +170,74 @@ class Transport:
         for session in self._own:
             await session.close()
 
-    async def send(self, request: Request, *, within: float) -> Response:
-        """Send once and return the answer, whatever its status.
+    async def send(
+        self,
+        request: Request,
+        *,
+        deadline: float,
+        may_send: Callable[[], bool] | None = None,
+    ) -> Response:
+        """Send a request once and return the answer, whatever its status.
 
         Raises:
-            NoAnswer: there is none, or not a whole one within the time.
+            NoAnswer: there is no complete answer in time.
             InvalidRequest: the borrowed session is closed.
             PersonaKitError: this transport is closed.
         """
-        if within <= 0:
-            raise NoAnswer("the deadline had passed", sent=False)
         session = self._reads if request.repeatable else self._submits
         if session is self._borrowed and session.closed:
             raise refuse("session", "must be open", "Pass one that outlives the client")
         if session.closed:
             raise PersonaKitError("The client was closed before this was sent.")
-        # A borrowed session has no witness: what cannot be ruled out counts as sent.
-        flight = SimpleNamespace(sent=self._borrowed is not None, headers=_NO_HEADERS)
-        limit = min(within, CONNECT_TIMEOUT + request.timeout)
+        # Only our own session for paid requests has the signals; without them
+        # everything counts as sent.
+        is_traced = session is self._submits and self._borrowed is None
+        flight = Flight(deadline, may_send, sent=not is_traced)
+        now = asyncio.get_running_loop().time()
+        until = now + CONNECT_TIMEOUT + request.timeout
         try:
-            with self._watchdog if limit == _USUAL else nullcontext():
-                total = _limits(math.inf if limit == _USUAL else limit)
-                answer = await self._shorten(request, limit, flight)
-                return answer or await self._exchange(session, request, total, flight)
-        except (aiohttp.ClientError, OSError, EOFError) as error:
-            lost = NoAnswer(
-                _describe(error),
-                sent=_was_sent(error, flight),
-                hopeless=isinstance(error, _HOPELESS),
-                request_id=find_request_id(flight.headers),
-            )
+            flight.check(is_last=not is_traced)
+            if not request.repeatable:
+                async with asyncio.timeout_at(until):
+                    return await self._exchange(session, request, flight)
+            if until <= deadline and request.timeout == READ_TIMEOUT:
+                with self._watchdog:
+                    return await self._read(session, request, flight)
+            async with asyncio.timeout_at(min(until, deadline)):
+                return await self._read(session, request, flight)
+        except (aiohttp.ClientError, OSError, EOFError, NotSentError) as error:
+            lost = flight.explain(error)
         # Raised out here to forget aiohttp's error, which holds the request's headers.
         raise lost
 
-    async def _shorten(
-        self, request: Request, limit: float, flight: SimpleNamespace
-    ) -> Response | None:
+    async def _read(
+        self, session: aiohttp.ClientSession, request: Request, flight: Flight
+    ) -> Response:
         """Take the shortcut where there is one."""
         is_large = request.body is not None and len(request.body) > _PIECE
         is_odd = is_large or request.to_files
-        if is_odd or self._borrowed is not None:
-            return None
+        if not is_odd and self._borrowed is None:
 
-        def note(headers: Mapping[str, str]) -> None:
-            flight.sent, flight.headers = True, headers
+            def note(headers: Mapping[str, str]) -> None:
+                flight.headers = headers
 
-        way = self._short_reads if request.repeatable else self._short_submits
-        path = self._root + request.path
-        if limit == _USUAL:
-            answer = await way.send(request, path, note)
-        else:
-            async with asyncio.timeout(limit):
-                answer = await way.send(request, path, note)
-        return answer and attrs.evolve(answer, body=self._hide(answer.body))
+            path = self._root + request.path
+            answer = await self._short_reads.send(request, path, note)
+            if answer is not None:
+                return attrs.evolve(answer, body=self._hide(answer.body))
+        return await self._exchange(session, request, flight)
 
     async def _exchange(
-        self,
-        session: aiohttp.ClientSession,
-        request: Request,
-        timeout: aiohttp.ClientTimeout,
-        flight: SimpleNamespace,
+        self, session: aiohttp.ClientSession, request: Request, flight: Flight
     ) -> Response:
+        left = flight.deadline - asyncio.get_running_loop().time()
         async with session.request(
             request.method,
             # Dialects have quoted their paths already.
             URL(self._address(request) + request.path, encoded=True),
             data=_as_payload(request.body),
             headers=self._head(request),
-            timeout=timeout,
+            timeout=_limits(math.inf, connect=left),
             allow_redirects=False,
             raise_for_status=False,
             trace_request_ctx=flight,
@@ -301,89 +288,55 @@ class Transport:
             NoAnswer: the host cannot be reached or stops sending.
             InvalidRequest: the address is private.
         """
+        if within <= 0:
+            raise NoAnswer("the deadline had passed", sent=False)
         timeout = attrs.evolve(_limits(within), sock_read=_STALL_TIMEOUT)
         headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
         if start and version is not None:
             headers |= {"Range": f"bytes={start}-", "If-Range": version}
         session = self._media_here if is_loopback(url) else self._media
-        try:
-            async with session.get(
+        with _explain_media():
+            answer = await session.get(
                 url, headers=headers, timeout=timeout, allow_redirects=False
-            ) as answer:
-                yield Download(
-                    answer.status,
-                    answer.headers.get("Location"),
-                    answer.content.iter_chunked(_CHUNK),
-                    answer.content_length,
-                    _find_start(answer.headers.get("Content-Range", "")),
-                    _find_version(answer.headers),
-                )
-        except (aiohttp.ClientError, TimeoutError) as error:
-            if is_forbidden(error):
-                raise refuse(
-                    "audio_url",
-                    "must lead to the open internet, not to a private address",
-                    "Do not open links that others made up",
-                ) from None
-            hopeless = isinstance(error, _HOPELESS)
-            raise NoAnswer(_describe(error), sent=True, hopeless=hopeless) from None
+            )
+        async with answer:
+            chunks = _read_media(answer.content)
+            yield Download(answer.status, answer.headers, chunks)
 
 
-def _make_witness() -> aiohttp.TraceConfig:
-    """Note on a request's own context when its first byte is about to leave."""
-
-    async def note(
-        _: aiohttp.ClientSession,
-        context: SimpleNamespace,
-        __: aiohttp.TraceRequestHeadersSentParams,
-    ) -> None:
-        context.trace_request_ctx.sent = True
-
-    witness = aiohttp.TraceConfig()
-    witness.on_request_headers_sent.append(note)
-    return witness
+async def _read_media(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
+    with _explain_media():
+        async for chunk in content.iter_chunked(_CHUNK):
+            yield chunk
 
 
-def _find_start(content_range: str) -> int | None:
-    """Return where a part begins, None for what is none. Source: RFC 9110, 14.4."""
-    found = _RANGE.fullmatch(content_range.strip())
-    return None if found is None else int(found[1])
+@contextmanager
+def _explain_media() -> Generator[None]:
+    """Turn what goes wrong between us and a media host into errors of our own."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        is_odd = not isinstance(error, aiohttp.ClientError | OSError)
+        if is_odd or isinstance(error, aiohttp.InvalidURL) or is_forbidden(error):
+            raise refuse(
+                "audio_url",
+                "must lead to the open internet, not to a private address "
+                "or to an impossible one",
+                "Do not open links that others made up",
+            ) from None
+        hopeless = isinstance(error, HOPELESS)
+        raise NoAnswer(describe(error), sent=True, hopeless=hopeless) from None
 
 
-def _find_version(headers: Mapping[str, str]) -> str | None:
-    """Return what ``If-Range`` takes: a strong tag. Source: RFC 9110, 13.1.5."""
-    tag = headers.get("ETag", "")
-    return tag if tag.startswith('"') else None
-
-
-def _limits(total: float) -> aiohttp.ClientTimeout:
+def _limits(total: float, *, connect: float = math.inf) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
         total=None if total == math.inf else total,
-        connect=min(total, CONNECT_TIMEOUT),
+        connect=min(total, connect, CONNECT_TIMEOUT),
         # aiohttp rounds longer timeouts up to whole seconds, past our deadlines.
         ceil_threshold=math.inf,
     )
 
 
-_NO_TOTAL = _limits(math.inf)
-
-
 def _as_payload(body: bytes | None) -> bytes | io.BytesIO | None:
     """Let aiohttp send a large body piece by piece; it warns of large bytes."""
     return body if body is None or len(body) <= _PIECE else io.BytesIO(body)
-
-
-def _was_sent(error: BaseException, flight: SimpleNamespace) -> bool:
-    """Tell whether any byte may have left; only certainty makes this False.
-
-    The kind of the error proves it where aiohttp raises that kind before it has a
-    connection. A plain timeout may strike on either side, and there the witness knows.
-    """
-    return not isinstance(error, _NEVER_SENT) and bool(flight.sent)
-
-
-def _describe(error: BaseException) -> str:
-    """Name an error without its text, which may repeat headers and addresses."""
-    reason = error.strerror if isinstance(error, OSError) else None
-    name = type(error).__name__
-    return f"{name}: {reason}" if reason else name

@@ -11,6 +11,9 @@ from personakit.models import Result, Snapshot
 from personakit.poller import Poller
 from personakit.watch import Reader, Watch
 
+LAST_POLL = 1.0
+"""Seconds before a deadline at which a job is polled once more."""
+
 
 async def follow(
     poller: Poller,
@@ -68,8 +71,10 @@ async def settle(
     latest: Snapshot[Result] | None,
     age: float,
     deadline: float,
-) -> Snapshot[Result] | None:
-    """Wait for a job's final snapshot; return the last one when time is up.
+) -> Watch:
+    """Wait for a job's final snapshot, or for the deadline.
+
+    Shortly before the deadline the job is polled once more.
 
     Args:
         poller: Of the running loop.
@@ -79,15 +84,22 @@ async def settle(
         age: Seconds since it was submitted.
         deadline: Loop time; may be infinite.
 
+    Returns:
+        What is known of the job: ``snapshot``, which is final if the job ended in time,
+        or else the last reading, None if there was none; ``trouble`` if the last poll
+        failed.
+
     Raises:
-        PersonaKitError: what makes any further reading pointless.
+        PersonaKitError: what makes any further reading pointless. `NotFound` means
+            that the service does not have the job any more.
     """
     loop = asyncio.get_running_loop()
     end: asyncio.Future[None] = loop.create_future()
     watch = poller.attend(job_id, reader, end, latest=latest, age=age)
     alarm = None
     if deadline < math.inf:
-        alarm = loop.call_at(deadline, _expire, end)
+        at = deadline - LAST_POLL
+        alarm = loop.call_at(at, _poll_last, poller, watch, end, deadline)
     try:
         await end
     finally:
@@ -96,7 +108,16 @@ async def settle(
             alarm.cancel()
     if watch.error is not None:
         raise watch.error
-    return watch.snapshot
+    return watch
+
+
+def _poll_last(
+    poller: Poller, watch: Watch, end: asyncio.Future[None], deadline: float
+) -> None:
+    """Have a job polled shortly before a deadline, then end the wait in time."""
+    poller.refresh(watch)
+    alarm = end.get_loop().call_at(deadline, _expire, end)
+    end.add_done_callback(lambda _: alarm.cancel())
 
 
 def _expire(end: asyncio.Future[None]) -> None:

@@ -19,7 +19,10 @@ import attrs
 from personakit.limits import Limit
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds for which nothing is asked after a refusal, doubled by each further one."""
+"""Seconds for which nothing is sent after a refusal, doubled by each further one."""
+LONGEST_ASKED = 60.0
+"""Seconds for which a Retry-After may close an account. The call that was refused may
+wait longer; the others, which may be about paid jobs, try again."""
 SLACK = 0.001
 """Seconds; a period that seems over may not be by another clock."""
 
@@ -57,19 +60,21 @@ class Window:
             self.changed_at = now
 
     def refuse(self, now: float, retry_after: float | None) -> None:
-        """Heed that the service refused a request because of its limit.
+        """Close the account for a while: the service refused a request.
 
         Args:
             now: The time.
-            retry_after: Seconds that it asked to wait, None when it did not.
+            retry_after: Seconds that it asked to wait, None if it did not. Less than
+                `FIRST_PAUSE` counts as None.
         """
         if now >= self.closed_until:  # not one of several refused together
             self.refusals += 1
             if self.told.count == math.inf:
                 self.count = max(1.0, self.count_recent(now))
             self.changed_at = now
-        pause = FIRST_PAUSE * 2.0 ** min(self.refusals - 1, 9)
-        pause = retry_after or min(pause, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2.0 ** min(self.refusals - 1, 9), LONGEST_PAUSE)
+        if retry_after is not None and retry_after >= FIRST_PAUSE:
+            pause = min(retry_after, LONGEST_ASKED)
         self.closed_until = max(self.closed_until, now + pause)
 
     def count_recent(self, now: float) -> int:

@@ -175,6 +175,22 @@ class Call(Generic[T_co]):
     parse: Callable[[Response], T_co]
 
 
+def with_clock(call: Call[T_co]) -> Call[tuple[T_co, float | None]]:
+    """Return a call that also yields the difference between the clocks.
+
+    Its value is that of `call` and the seconds by which the service's clock is ahead
+    of ours, None if the answer has no ``Date`` header. That header has whole seconds.
+    """
+
+    def parse(response: Response) -> tuple[T_co, float | None]:
+        value, date = call.parse(response), response.date
+        if date is None:
+            return value, None
+        return value, (date - datetime.now(UTC)).total_seconds()
+
+    return Call(call.request, parse)
+
+
 @attrs.define(slots=False, eq=False)
 class NoAnswer(Exception):
     """There is no response; internal, turned into a public error by the retry loop.
@@ -193,16 +209,30 @@ class NoAnswer(Exception):
 
 
 class Sender(Protocol):
-    """The one thing that engines ask of a transport."""
+    """The part of a transport that engines use."""
 
-    async def send(self, request: Request, *, within: float) -> Response:
-        """Send once and return the answer, whatever its status.
+    async def send(
+        self,
+        request: Request,
+        *,
+        deadline: float,
+        may_send: Callable[[], bool] | None = None,
+    ) -> Response:
+        """Send a request once and return the response, whatever its status.
+
+        The deadline bounds all of a repeatable request, but only the beginning of a
+        paid one: once its first byte has left, its response is awaited for the
+        request's own timeout.
 
         Args:
-            request: What to send.
-            within: Seconds left before the caller's deadline; may be infinite.
+            request: The request.
+            deadline: Loop time; ``math.inf`` for no deadline.
+            may_send: Called right before the first byte of the request leaves. If it
+                returns False, nothing is sent. None if the deadline is the only
+                condition.
 
         Raises:
-            NoAnswer: there is no response, or not a whole one.
+            NoAnswer: there is no complete response. ``sent`` is False if the deadline
+                or `may_send` stopped the request.
         """
         ...

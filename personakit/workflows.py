@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -18,36 +18,40 @@ from typing import Any, TypeVar
 
 import attrs
 
-from personakit.checks import number_or_none
+from personakit.checks import check_timeout
 from personakit.errors import (
     JournalError,
-    OutcomeUnknown,
     PersonaKitError,
     WaitTimeout,
-    refuse,
 )
 from personakit.history import History
-from personakit.journal import Entry, Journal, Mark
+from personakit.journal import Account, Journal
+from personakit.journal.steps import Deliver, End
 from personakit.lanes import Lane
-from personakit.models import Persona, Result, Snapshot
+from personakit.models import Listed, Persona, Result, Snapshot
 from personakit.poller import Poller
 from personakit.providers.base import Provider, unsupported
 from personakit.readers import JobReader, Together
 from personakit.receipt import Ability, Receipt
 from personakit.retry import attempt_call, repeat
+from personakit.stepwriter import StepWriter
 from personakit.transport import Transport
-from personakit.wire import Call
+from personakit.wire import Call, with_clock
 
 T = TypeVar("T")
 
 GRACE = 5.0
 """Seconds that closing a client waits for the answers to paid requests under way."""
+VERDICT_TIME = 0.05
+"""Seconds after its deadline in which a paid request may still say that it was not
+sent. Promised is an overshoot of at most 0.1 s."""
+
+RECALL_TIME = 5.0
+"""Seconds for what the journal knows of a job, which the service tells as well."""
+JOURNAL_TIME = 60.0
+"""Seconds for reading or changing the journal, where the caller gives none."""
 
 _log = logging.getLogger("personakit")
-
-
-def _nowhere(_: Receipt) -> None:
-    """Be the address of clients that want no reports."""
 
 
 @attrs.frozen
@@ -56,67 +60,61 @@ class Engine:
 
     Attributes:
         provider: The dialect.
+        account: Whose submits, jobs and personas these are.
         transport: Sends.
         poller: Reads until the end.
         journal: Remembers; shared by all loops of the client.
+        writer: Writes to the journal what happened to submits, until it is written.
         starts: Lets paid requests pass as the account's limit allows.
         reads: The same for everything else but downloads.
         history: What jobs have taken so far; shared by all loops of the client.
-        address: Where the service shall report on a submit, None for nowhere.
+        address: Returns where the service shall report on an attempt of a submit, None
+            for nowhere.
         readers: Of the jobs, by what they make and the model that makes it.
         together: Whether the service tells of many jobs at once.
-        sendings: Paid requests under way, with their keys. They belong to the client: a
-            caller who is cancelled stops waiting, but does not tear the request.
+        sendings: Paid requests under way. They belong to the client: a caller who is
+            cancelled stops waiting, but does not tear the request.
     """
 
     provider: Provider
+    account: Account
     transport: Transport
     poller: Poller
     journal: Journal
+    writer: StepWriter
     starts: Lane
     reads: Lane
-    address: Callable[[Receipt], str | None] = _nowhere
+    address: Callable[[Receipt, int], str | None]
     history: History = attrs.field(factory=History)
     readers: dict[tuple[Ability, str | None], JobReader] = attrs.field(
         factory=dict[tuple[Ability, "str | None"], JobReader], init=False
     )
     together: Together = attrs.field(factory=Together, init=False)
-    sendings: dict[asyncio.Task[Any], str] = attrs.field(
-        factory=dict[asyncio.Task[Any], str], init=False
+    sendings: set[asyncio.Task[Any]] = attrs.field(
+        factory=set[asyncio.Task[Any]], init=False
     )
 
-    async def own(
-        self, sending: Coroutine[Any, Any, T], receipt: Receipt, within: float
-    ) -> T:
-        """Await a paid request that goes on even if this caller does not.
-
-        Args:
-            sending: The request.
-            receipt: Its trace, for errors.
-            within: Seconds that the caller has; may be infinite.
-
-        Raises:
-            OutcomeUnknown: the client was closed, or the time was up, before the
-                answer came.
-        """
-        task = asyncio.get_running_loop().create_task(sending)
-        self.sendings[task] = receipt.key
-        task.add_done_callback(self.sendings.pop)
+    async def remember(self, persona: Persona) -> None:
+        """Keep a persona in the registry, if the journal can be written."""
         try:
-            async with asyncio.timeout(None if within == math.inf else within):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            task.add_done_callback(_report_orphan)
-            raise _lose("The deadline came", receipt) from None
-        except asyncio.CancelledError:
-            task.add_done_callback(_report_orphan)
-            if task.cancelled() and not _is_cancelled():
-                raise _lose("The client was closed", receipt) from None
-            raise
+            await self.journal.remember(self.account, persona)
+        except JournalError as error:
+            _log.error("Persona %s is not in the registry: %s", persona.id, error)
 
-    def is_sending(self, key: str) -> bool:
-        """Tell whether a paid request with that key is under way."""
-        return key in self.sendings.values()
+    def deliver_soon(self, key: str) -> None:
+        """Write down that a result was delivered, once its caller has gone on with it.
+
+        The caller is the running task. If it is cancelled before the next turn of the
+        loop, the result counts as not delivered.
+        """
+        task = asyncio.current_task()
+        cancels = 0 if task is None else task.cancelling()
+
+        def deliver() -> None:
+            if task is None or task.cancelling() <= cancels:
+                self.writer.put(Deliver(key))
+
+        asyncio.get_running_loop().call_soon(deliver)
 
     async def aclose(self) -> None:
         """Let paid requests under way finish for a moment, then close everything."""
@@ -125,53 +123,20 @@ class Engine:
         for task in tuple(self.sendings):
             task.cancel()
         await asyncio.gather(*self.sendings, return_exceptions=True)
+        await self.writer.aclose(GRACE)
         await self.poller.aclose()  # its readings give their places back
         await self.starts.aclose()
         await self.reads.aclose()
         await self.transport.aclose()
 
 
-def _lose(event: str, receipt: Receipt) -> OutcomeUnknown:
-    return OutcomeUnknown(
-        f"{event} while a paid request was under way. As long as the client is open, "
-        "its answer still goes to the journal, and resume() tells.",
-        receipt=receipt,
-        provider=receipt.provider,
-    )
-
-
-def _is_cancelled() -> bool:
-    """Tell whether the running task itself is being cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _report_orphan(task: asyncio.Task[Any]) -> None:
-    """Tell the log what became of a request whose caller is gone."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.warning("A request whose caller was cancelled ended so: %s", error)
-
-
-def check_timeout(timeout: float) -> float:
-    """Return the seconds as they are.
-
-    Raises:
-        InvalidRequest: not a positive number.
-    """
-    if timeout != math.inf and (number_or_none(timeout) or 0) <= 0:
-        raise refuse(
-            "timeout",
-            "must be a positive number of seconds, or math.inf for no limit",
-            "Change it, or omit it for the usual one",
-        )
-    return timeout
-
-
 _limit: ContextVar[float] = ContextVar("personakit_deadline", default=math.inf)
 
 
 def deadline_in(timeout: float) -> float:
-    """Turn seconds from now into loop time, no later than `hold_deadline` says.
+    """Turn seconds from now into a loop time, no later than that of `hold_deadline`.
+
+    The result may be in the past; then `repeat` makes no attempt.
 
     Raises:
         InvalidRequest: not a positive number.
@@ -182,7 +147,7 @@ def deadline_in(timeout: float) -> float:
 
 @contextmanager
 def hold_deadline(timeout: float) -> Generator[None]:
-    """Let no call in this block last longer than to that many seconds from now."""
+    """Bound every call in this block by one deadline, that many seconds from now."""
     token = _limit.set(deadline_in(timeout))
     try:
         yield
@@ -200,18 +165,21 @@ def check_ability(provider: Provider, ability: Ability) -> None:
         raise unsupported(provider.name, ability)
 
 
-async def look(engine: Engine, call: Call[T], within: float) -> T:
-    """Read something once, when the account's limit has room for it.
+async def look(engine: Engine, call: Call[T], *, deadline: float) -> T:
+    """Make one read when the account's limit has room for it.
+
+    Args:
+        engine: Of the running loop.
+        call: The read.
+        deadline: Loop time; ``math.inf`` for no deadline.
 
     Raises:
-        RateLimited: there is no room in time.
-        PersonaKitError: what the answer, or the lack of one, means.
+        RateLimited: the limit leaves no room before the deadline.
+        PersonaKitError: the call failed.
     """
-    until = asyncio.get_running_loop().time() + within
-    await engine.reads.enter(within)
+    await engine.reads.enter(deadline)
     with engine.reads:
-        left = until - asyncio.get_running_loop().time()
-        return await attempt_call(engine.transport, call, left)
+        return await attempt_call(engine.transport, call, deadline=deadline)
 
 
 def make_reader(engine: Engine, receipt: Receipt, model: str | None) -> JobReader:
@@ -229,7 +197,7 @@ def make_reader(engine: Engine, receipt: Receipt, model: str | None) -> JobReade
         engine.readers[name] = JobReader(
             kind=" ".join(filter(None, (provider.name, ability, model))),
             ability=ability,
-            expects_reports=is_reported and engine.address(receipt) is not None,
+            expects_reports=is_reported and engine.address(receipt, 0) is not None,
             provider=provider,
             sender=engine.transport,
             together=engine.together,
@@ -238,7 +206,7 @@ def make_reader(engine: Engine, receipt: Receipt, model: str | None) -> JobReade
 
 
 def find_age(receipt: Receipt) -> float:
-    """Return the seconds since a submit."""
+    """Return the seconds since the paid request was sent, by the wall clock."""
     return max((datetime.now(UTC) - receipt.at).total_seconds(), 0.0)
 
 
@@ -259,27 +227,46 @@ def explain(
     )
 
 
-async def recall_durations(engine: Engine) -> None:
+async def in_time(work: Awaitable[T], deadline: float) -> T:
+    """Await something of the journal, for a caller who has a deadline.
+
+    Args:
+        work: What to await.
+        deadline: Loop time; ``math.inf`` for no deadline.
+
+    Raises:
+        JournalError: the journal failed, or did not answer before the deadline.
+    """
+    try:
+        async with asyncio.timeout_at(None if deadline == math.inf else deadline):
+            return await work
+    except TimeoutError:
+        raise JournalError(
+            "The journal did not answer before the deadline.", retry_safe=True
+        ) from None
+
+
+async def recall_durations(engine: Engine, deadline: float) -> None:
     """Take from the journal, once, what jobs have taken before."""
     if engine.history.is_loaded:
         return
     engine.history.is_loaded = True
+    until = min(deadline, asyncio.get_running_loop().time() + RECALL_TIME)
     with suppress(JournalError):  # they only save requests
-        engine.history.load(await engine.journal.durations())
+        engine.history.load(await in_time(engine.journal.durations(), until))
 
 
-async def conclude(
-    engine: Engine, receipt: Receipt, snapshot: Snapshot[Result]
-) -> None:
-    """Write down that the end of a job has been seen, and the persona that it made."""
-    try:
-        if isinstance(snapshot.result, Persona):
-            await engine.journal.remember(snapshot.result)
-        await engine.journal.record(Entry(receipt, Mark.CLOSED))
-        if durations := engine.history.take_unwritten():
+async def conclude(engine: Engine, receipt: Receipt, final: Snapshot[Result]) -> None:
+    """Write down how a job ended, and the persona that it made.
+
+    It is durable when this returns, or kept in memory until it is.
+    """
+    await engine.writer.write(End(receipt.key, final.result, final.failure))
+    if isinstance(final.result, Persona):
+        await engine.remember(final.result)
+    if durations := engine.history.take_unwritten():
+        with suppress(JournalError):  # they only save requests
             await engine.journal.note(durations)
-    except JournalError as error:
-        _log.error("The end of job %s is not written down: %s", receipt.job_id, error)
 
 
 async def ask(
@@ -289,40 +276,66 @@ async def ask(
     *,
     deadline: float,
 ) -> T:
-    """Read something, repeating through weather up to the deadline.
+    """Make a read, and retry it until the deadline.
 
     Args:
         engine: Of the running loop.
-        ability: What the service must offer for it.
-        build: Builds the request; called only where the service offers it.
-        deadline: Loop time.
+        ability: The ability of the service that the read needs.
+        build: Builds the request; not called if the service lacks the ability.
+        deadline: Loop time; ``math.inf`` for no deadline.
 
     Raises:
-        Unsupported: the service does not offer it.
-        PersonaKitError: it refused, or was not reached in time.
+        Unsupported: the service lacks the ability.
+        PersonaKitError: the service refused, or there was no answer in time.
     """
     check_ability(engine.provider, ability)
     call = build()
-
-    async def attempt(within: float) -> T:
-        return await look(engine, call, within)
-
     try:
-        return await repeat(attempt, deadline=deadline)
+        return await repeat(
+            lambda: look(engine, call, deadline=deadline), deadline=deadline
+        )
     except PersonaKitError as error:
         error.provider = engine.provider.name
         raise
 
 
-def time_out(receipt: Receipt, latest: Snapshot[Any] | None) -> WaitTimeout:
-    """Make the error for a deadline that came before the end of the job."""
+def time_out(
+    receipt: Receipt,
+    latest: Snapshot[Any] | None,
+    error: PersonaKitError | None = None,
+) -> WaitTimeout:
+    """Make the error for a deadline that came before the end of the job.
+
+    Args:
+        receipt: Of the job.
+        latest: The last reading, None if there was none.
+        error: Why the last poll failed, None if it succeeded; chain it with ``from``.
+    """
     strange = latest is not None and not latest.is_known_state
     state = "not read yet" if latest is None else latest.service_state
+    failure = "" if error is None else f" The last poll failed: {error.message}"
     return WaitTimeout(
         f"The deadline came before the end of job {receipt.job_id}, last seen "
         f"{'in the unknown state ' if strange else ''}{state}. It runs on: await it "
-        "again, or attach to its receipt later.",
+        f"again, or attach to its receipt later.{failure}",
         receipt=receipt,
         provider=receipt.provider,
         unknown_state=state if strange else None,
+    )
+
+
+async def read_listed(
+    engine: Engine, page: int, deadline: float
+) -> tuple[tuple[Listed, ...], float | None]:
+    """Read a page of the service's list of jobs.
+
+    Returns:
+        The lines, and the seconds by which the service's clock is ahead of ours, None
+        if it does not tell.
+    """
+    return await ask(
+        engine,
+        Ability.JOBS,
+        lambda: with_clock(engine.provider.build_jobs(page)),
+        deadline=deadline,
     )

@@ -23,6 +23,7 @@ from procrastinate.tasks import Task
 from personakit.archive import dump, load_request
 from personakit.client import PersonaKit
 from personakit.errors import (
+    AlreadyDelivered,
     JournalError,
     PersonaKitError,
     ServiceUnavailable,
@@ -74,6 +75,18 @@ class Again(Exception):
     """A task has not come to its end; it is to be run again."""
 
 
+class _DeliveryFailed(Exception):
+    """The function that delivers has raised.
+
+    Attributes:
+        error: What it raised.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 @attrs.frozen
 class _Later(BaseRetryStrategy):
     """Runs a task again, at once where a worker stops, else after longer and longer."""
@@ -101,8 +114,8 @@ class PersonaTasks:
         app: Of Procrastinate.
         open_kit: Makes the client of a worker. Its journal must be one that all workers
             share, so a database; else a task that moves to another worker may pay anew.
-        deliver: Is called on the worker with what became of each task, at least once.
-            What it raises brings it the same again later.
+        deliver: Is called on the worker with what became of each task, at least once,
+            and once more only if it raised or its worker died meanwhile.
     """
 
     def __init__(
@@ -231,28 +244,30 @@ class PersonaTasks:
         self, context: JobContext, *, key: str, request: dict[str, Any]
     ) -> None:
         task = context.job.task_name.removeprefix("personakit:")
-        delivery: Delivery[Result | Performance]
         try:
-            delivery = await self._work(task, key, request)
+            await self._work(task, key, request)
         except asyncio.CancelledError:
             if context.abort_reason() is AbortReason.SHUTDOWN:
                 raise Again from None  # another worker goes on
             raise
+        except _DeliveryFailed as failed:
+            raise failed.error from None
+        except AlreadyDelivered:
+            return  # by a worker that died before it could say so
         except PersonaKitError as error:
             is_passing = error.retry_safe or isinstance(error, _PASSING)
             if is_passing and context.job.attempts < ATTEMPTS:
                 raise Again(str(error)) from error
-            delivery = Delivery(key, error=error)
-        await self._deliver(delivery)
+            await self._deliver(Delivery(key, error=error))
 
-    async def _work(
-        self, task: str, key: str, request: dict[str, Any]
-    ) -> Delivery[Result | Performance]:
+    async def _work(self, task: str, key: str, request: dict[str, Any]) -> None:
+        """Submit, wait and deliver."""
         kit = await self._kits.here()
         if task != _SING:
-            wish = _load(Ability(task), request)
-            job = await kit.submit(wish, key=key)
-            return Delivery(key, await job)
+            job = await kit.submit(_load(Ability(task), request), key=key)
+            async with job.deliver() as result:
+                await self._deliver_result(key, result)
+            return
         voice = cast("PersonaRequest", _load(Ability.PERSONA, request["voice"]))
         song = cast("SongRequest", _load(Ability(request["kind"]), request["song"]))
         made = await kit.sing(
@@ -264,7 +279,14 @@ class PersonaTasks:
             style=voice.style,
             key=key,
         )
-        return Delivery(key, made)
+        await self._deliver_result(key, made)
+
+    async def _deliver_result(self, key: str, result: Result | Performance) -> None:
+        """Deliver, and tell an error of the delivery from those of the job."""
+        try:
+            await self._deliver(Delivery(key, result))
+        except Exception as error:
+            raise _DeliveryFailed(error) from error
 
 
 def _load(kind: Ability, told: Any) -> JobRequest[Any]:

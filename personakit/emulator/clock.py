@@ -11,7 +11,8 @@ class Clock:
     """The service's time in seconds since the emulator was made.
 
     It follows the event loop's time, `speed` times as fast, and stands still while the
-    emulator is stopped.
+    emulator is stopped. The dates that the service shows are those of the event loop's
+    time, whatever the speed: a client compares them with its own clock.
     """
 
     def __init__(self, speed: float) -> None:
@@ -56,5 +57,5 @@ class Clock:
         return datetime.fromtimestamp(self.unix(moment), UTC).isoformat()
 
     def unix(self, moment: float) -> int:
-        """Return a moment of the service's time as Unix seconds."""
-        return int(self._birth + moment)
+        """Return a moment of the service's time as the Unix seconds that it shows."""
+        return int(self._birth + moment / self.speed)

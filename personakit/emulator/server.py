@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from email.utils import formatdate
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -354,7 +355,12 @@ class Emulator:
         self._exchanges[number] = attrs.evolve(
             self._exchanges[number], status=response.status
         )
+        if not response.prepared:
+            response.headers.setdefault("Date", self._date())
         return response
+
+    def _date(self) -> str:
+        return formatdate(self._clock.unix(self._clock.now()), usegmt=True)
 
     def _watch(self, connection: asyncio.Task[None]) -> None:
         """Know a connection until it ends; it may bring many requests."""

@@ -1,4 +1,4 @@
-"""The record of every submit, from before it is sent until its job has ended."""
+"""The record of every submit, from before it is sent until its result is delivered."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import os
 from importlib.util import find_spec
 
 from personakit.errors import refuse
-from personakit.journal.entry import Entry, Journal, Mark
+from personakit.journal.base import Journal
 from personakit.journal.memory import MemoryJournal
+from personakit.journal.record import Account, Attempt, SubmitRecord, SubmitState
 from personakit.journal.sqlite import SqliteJournal
 
-__all__ = ["Entry", "Journal", "Mark", "MemoryJournal", "SqliteJournal", "open_journal"]
+__all__ = [
+    "Account",
+    "Attempt",
+    "Journal",
+    "MemoryJournal",
+    "SqliteJournal",
+    "SubmitRecord",
+    "SubmitState",
+    "open_journal",
+]
 
 _URLS = ("postgresql:", "postgres:")
 
@@ -23,7 +33,8 @@ def open_journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
             journal, or None for one in memory.
 
     Raises:
-        InvalidRequest: a URL, and the extra ``postgres`` is not installed.
+        InvalidRequest: the file's folder does not exist, or a URL was given and the
+            extra ``postgres`` is not installed.
     """
     if journal is None:
         return MemoryJournal()
@@ -35,7 +46,7 @@ def open_journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
 
 
 def _open_postgres(url: str) -> Journal:
-    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+    if find_spec("psycopg") is None:
         raise refuse(
             "journal",
             "needs the extra postgres for a database",

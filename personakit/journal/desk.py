@@ -1,75 +1,198 @@
-"""Where entries gather until a database has time for them."""
+"""Where the steps of one event loop gather until the database has time for them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 import attrs
+import psycopg
 
 from personakit.errors import JournalError
-from personakit.journal.database import Connection, Database
-from personakit.journal.entry import Entry
+from personakit.journal.database import (
+    CommitUnclearError,
+    Connection,
+    Database,
+    Work,
+    closed,
+    explain,
+    transact,
+)
+from personakit.journal.postgres_steps import Group, fetch
+from personakit.journal.record import Account
+from personakit.journal.steps import Bind, Step, Verdict
 
-AT_ONCE = 200
-"""Entries that are written in one transaction at the most."""
+AT_ONCE = 500
+"""Steps in one transaction at most."""
+TRIES = 10
+"""Times that a step is decided again because another process wrote first."""
+
+_STATUS = "SELECT txid_status(%s), pg_postmaster_start_time()::text"
+
+
+@attrs.define(eq=False)
+class Order:
+    """A step that somebody waits for.
+
+    Attributes:
+        account: Whose record it changes.
+        step: The step.
+        done: What came of it.
+        until: When to give up, by the loop's clock.
+    """
+
+    account: Account
+    step: Step
+    done: asyncio.Future[Verdict]
+    until: float
 
 
 class Desk:
-    """Writes the entries of one event loop, many at a time and in their order.
+    """Takes the steps of one event loop in their order, many at a time.
 
     Args:
         database: Of that loop.
-        write: Writes entries, and returns what stands after each.
+        me: Name of this process.
+        show: Is called before each transaction; shows that this process is alive if
+            that was not done for some time.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        write: Callable[[Connection, Sequence[Entry]], Awaitable[list[Entry]]],
-    ) -> None:
+    def __init__(self, database: Database, me: str, show: Work[None]) -> None:
         self.database = database
-        self._write = write
-        self._waiting: list[tuple[Entry, asyncio.Future[Entry]]] = []
+        self._me, self._show = me, show
+        self._waiting: deque[Order] = deque()
         self._writing: asyncio.Task[None] | None = None
 
-    async def write(self, entry: Entry) -> Entry:
-        """Write an entry, together with whatever else has gathered.
+    async def apply(self, account: Account, step: Step) -> Verdict:
+        """Take a step, together with what else has gathered.
+
+        A caller that is cancelled returns at once; a step not yet begun is dropped.
 
         Raises:
-            JournalError: that is impossible just now.
+            JournalError: it could not be written.
         """
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Entry] = loop.create_future()
-        self._waiting.append((entry, done))
+        done: asyncio.Future[Verdict] = loop.create_future()
+        until = loop.time() + self.database.patience
+        self._waiting.append(Order(account, step, done, until))
         if self._writing is None:
-            self._writing = loop.create_task(self._write_all())
+            self._writing = self.database.serve(self._write_all())
         return await done
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            taken, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-            outcomes = await self._try_to_write([entry for entry, _ in taken])
-            for (_, done), outcome in zip(taken, outcomes, strict=True):
-                if done.done():
-                    continue  # who waited was cancelled
-                if isinstance(outcome, Entry):
-                    done.set_result(outcome)
-                else:
-                    done.set_exception(outcome)
-        self._writing = None
-
-    async def _try_to_write(
-        self, entries: Sequence[Entry]
-    ) -> Sequence[Entry | JournalError]:
-        """Return what stands after each, or for each why it cannot be written."""
+        group: list[Order] = []
         try:
-            return await self.database.do(lambda c: self._write(c, entries))
-        except JournalError as error:
-            return [attrs.evolve(error) for _ in entries]
+            while group := self._gather():
+                await self._write(group)
+        finally:
+            self._writing = None
+            _fail((*group, *self._waiting), closed())  # only if this is cancelled
+
+    def _gather(self) -> list[Order]:
+        """Return what goes into the next transaction."""
+        group: list[Order] = []
+        while self._waiting and len(group) < AT_ONCE:
+            is_alone = isinstance(self._waiting[0].step, Bind)
+            if is_alone and group:
+                break
+            order = self._waiting.popleft()
+            if not order.done.done():
+                group.append(order)
+                if is_alone:
+                    break
+        return group
+
+    async def _write(self, orders: Sequence[Order]) -> None:
+        """Write some steps; if they are refused, write each half, to fail alone."""
+        attempt = _Attempt(self.database, self._me, self._show, orders)
+        try:
+            verdicts = await self._persist(attempt)
+        except JournalError as error:  # the database is away
+            now = asyncio.get_running_loop().time()
+            late = [order for order in self._waiting if order.until < now]
+            _fail([*orders, *late], error)
+        except Exception as error:
+            if len(orders) > 1:
+                half = len(orders) // 2
+                await self._write(orders[:half])
+                await self._write(orders[half:])
+            else:
+                _fail(orders, explain(error))
+        else:
+            for order, verdict in zip(attempt.orders, verdicts, strict=True):
+                if not order.done.done():
+                    order.done.set_result(verdict)
+
+    async def _persist(self, attempt: _Attempt) -> list[Verdict]:
+        until, tries = attempt.orders[0].until, TRIES
+        while True:
+            tries -= 1
+            try:
+                return await self.database.persist(
+                    attempt.run, until, attempt.is_wanted
+                )
+            except psycopg.errors.UniqueViolation:  # another process was first
+                if len(attempt.orders) > 1 or not tries:
+                    raise
 
     async def aclose(self) -> None:
-        """Write what has gathered, and close the connections."""
-        if self._writing is not None:
-            await asyncio.gather(self._writing, return_exceptions=True)
+        """Write what has gathered, for a moment, and close the connections."""
         await self.database.aclose()
+
+
+@attrs.define(eq=False)
+class _Attempt:
+    """Attempts to write some steps, until one is known to be committed.
+
+    Attributes:
+        orders: Those that somebody still waits for.
+        unclear: What may have been committed by the last attempt.
+    """
+
+    _database: Database
+    _me: str
+    _show: Work[None]
+    orders: Sequence[Order]
+    unclear: Group | None = attrs.field(default=None, init=False)
+
+    def is_wanted(self) -> bool:
+        """Return whether anybody still waits."""
+        return any(not order.done.done() for order in self.orders)
+
+    async def run(self) -> list[Verdict]:
+        """Write the steps, unless the last attempt did."""
+        async with self._database.connection() as connection:
+            group = self.unclear
+            if group is not None and await _is_committed(connection, group):
+                return group.verdicts
+            self.unclear = None
+            self.orders = [order for order in self.orders if not order.done.done()]
+            if not self.orders:
+                return []
+            await self._show(connection)
+            group = Group(self._me, [(one.account, one.step) for one in self.orders])
+            try:
+                await transact(connection, group.run)
+            except CommitUnclearError:
+                self.unclear = group
+                raise
+            return group.verdicts
+
+
+async def _is_committed(connection: Connection, group: Group) -> bool:
+    """Return whether steps were written whose commit got no answer."""
+    [[status, server]] = await fetch(connection, _STATUS, (group.number,))
+    if status == "in progress":
+        raise psycopg.OperationalError("a transaction has not ended yet")
+    if status != "committed":
+        return False
+    # A server that crashed may give the number of a lost transaction to another.
+    return server == group.server or await group.is_written(connection)
+
+
+def _fail(orders: Iterable[Order], error: JournalError) -> None:
+    """Give each of those who wait an error of its own."""
+    for order in orders:
+        if not order.done.done():
+            order.done.set_exception(attrs.evolve(error))

@@ -1,149 +1,113 @@
 """A journal in PostgreSQL: shared by any number of processes and machines.
 
-Each journal is a worker of its own, which shows every few seconds that it is alive.
-What it has submitted or claimed is its own for as long as it does; afterwards anybody
-may claim that. Whatever has gathered while the database was busy is written in one
-transaction. A server that restarts is waited for.
+Each process has a name of its own, and shows every few seconds that it is alive. What
+it submits or claims belongs to it for as long as it does; afterwards any process may
+claim that. What gathers while the database is busy goes into one transaction. A server
+that restarts is waited for.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
+import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import attrs
+import psycopg
 
-from personakit.journal.database import CHANNEL, Connection, Database, Work
+from personakit.journal import postgres_queries as queries
+from personakit.journal.base import RETENTION, Duration, clash
+from personakit.journal.database import Connection, Database, Work, connect, explain
 from personakit.journal.desk import Desk
-from personakit.journal.entry import Duration, Entry, Mark, merge
-from personakit.journal.postgres_schema import MIGRATIONS, VERSIONS
+from personakit.journal.listener import NOTIFY, Listener
+from personakit.journal.postgres_schema import migrate
+from personakit.journal.postgres_steps import (
+    FIND_FREE,
+    Group,
+    fetch,
+    name_account,
+)
+from personakit.journal.postgres_tidy import tidy
+from personakit.journal.record import Account, SubmitRecord
 from personakit.journal.rows import (
     COLUMNS,
-    PERSONA_COLUMNS,
-    to_entry,
     to_persona,
     to_persona_row,
-    to_row,
+    to_record,
+    to_records,
 )
+from personakit.journal.steps import Claim, Step, Verdict
 from personakit.models import Persona
 from personakit.perloop import PerLoop
 
 T = TypeVar("T")
 
 LEASE = 15.0
-"""Seconds after which a worker that does not show itself counts as dead."""
+"""Seconds after which a process that does not show itself counts as dead."""
 PATIENCE = 60.0
 """Seconds for which a database that is away is waited for."""
 BEATS = 5
-"""Times that a worker shows itself within its lease."""
-RETENTION = 30
-"""Days after which closed entries are dropped, when a journal is opened."""
+"""Times that a process shows itself within its lease."""
 DURATIONS = 5000
 """Durations that are kept when they are next asked for."""
 
-# A server that was away is no worker's fault: all of them get a whole lease anew.
-_IS_HELD = """
-    (worker IS NOT NULL AND worker <> %(me)s AND EXISTS (
-        SELECT FROM personakit_workers AS w WHERE w.name = worker
-        AND greatest(w.seen, pg_postmaster_start_time()) > now() - w.lease
-    ))
-"""
-_LOCK = """
-    SELECT pg_advisory_xact_lock(number) FROM (
-        SELECT DISTINCT hashtextextended(key, 0) AS number
-        FROM unnest(%s::text[]) AS key ORDER BY number
-    ) AS numbers
-"""
-_FIND = f"""
-    SELECT {COLUMNS}, {_IS_HELD} FROM personakit_submits WHERE key = ANY(%(keys)s)
-"""  # noqa: S608 - made of constants
-_WRITE = f"""
-    INSERT INTO personakit_submits ({COLUMNS}, worker)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (key) DO UPDATE SET
-        job_id = excluded.job_id, mark = excluded.mark, request = excluded.request,
-        result = excluded.result, wish = excluded.wish, sender = excluded.sender,
-        worker = coalesce(excluded.worker, personakit_submits.worker), changed = now()
-"""  # noqa: S608
-_UNFINISHED = f"""
-    SELECT {COLUMNS}, {_IS_HELD} FROM personakit_submits
-    WHERE provider = %(provider)s AND mark <> 'closed' ORDER BY number
-"""  # noqa: S608
-_CLAIM = f"""
-    UPDATE personakit_submits SET worker = %(me)s WHERE number IN (
-        SELECT number FROM personakit_submits
-        WHERE provider = %(provider)s AND mark <> 'closed' AND NOT {_IS_HELD}
-        AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s))
-        ORDER BY number LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    ) RETURNING {COLUMNS}, number
-"""  # noqa: S608
-_KNOWN = """
-    SELECT job_id FROM personakit_submits WHERE provider = %s AND job_id = ANY(%s)
-"""
-_PRUNE = """
-    DELETE FROM personakit_submits
-    WHERE mark = 'closed' AND changed < now() - make_interval(days => %s)
-"""
-_SEEN = """
-    INSERT INTO personakit_workers (name, seen, lease)
-    VALUES (%s, now(), make_interval(secs => %s))
-    ON CONFLICT (name) DO UPDATE SET seen = now()
-"""
-_PRUNE_WORKERS = """
-    DELETE FROM personakit_workers WHERE seen < now() - interval '1 day'
-"""
-_LEAVE = "DELETE FROM personakit_workers WHERE name = %s AND %s"
-_REMEMBER = f"""
-    INSERT INTO personakit_personas ({PERSONA_COLUMNS})
-    VALUES (%s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (provider, id) DO UPDATE SET
-        name = excluded.name, description = excluded.description,
-        style = excluded.style, source_job = excluded.source_job,
-        source_track = excluded.source_track
-"""  # noqa: S608
-_PERSONAS = f"""
-    SELECT {PERSONA_COLUMNS} FROM personakit_personas WHERE provider = %s
-    ORDER BY number
-"""  # noqa: S608
-_FORGET = "DELETE FROM personakit_personas WHERE provider = %s AND id = %s"
-_NOTE = "INSERT INTO personakit_durations (kind, length) VALUES (%s, %s)"
-_DURATIONS = "SELECT kind, length FROM personakit_durations ORDER BY number"
-_PRUNE_DURATIONS = """
-    DELETE FROM personakit_durations
-    WHERE number <= (SELECT max(number) FROM personakit_durations) - %s
-"""
-_ADD_SHARED = """
-    INSERT INTO personakit_shared (name) VALUES (%s) ON CONFLICT DO NOTHING
-"""
-_READ_SHARED = """
-    SELECT value, extract(epoch FROM clock_timestamp())::double precision
-    FROM personakit_shared WHERE name = %s FOR UPDATE
-"""
-_WRITE_SHARED = "UPDATE personakit_shared SET value = %s WHERE name = %s"
+_WORKER = COLUMNS.index("worker")
+
+_log = logging.getLogger("personakit")
 
 
 class PostgresJournal:
     """Keeps everything in a PostgreSQL database; needs the extra ``postgres``.
 
-    The tables are made where they are missing, in the first schema of the search path.
-    Use one schema for one account of each service.
+    The tables are made if they are missing, in the first schema of the search path. A
+    role that may not make tables can use those that `create_tables` has made.
 
     Args:
         url: ``postgresql://user@host/name``, with all that libpq understands.
-        lease: Seconds after which the jobs of a process that died are free for others.
+        lease: Seconds after which a process that does not show itself counts as dead.
+        retention: Seconds for which a request and its result are kept after delivery.
+            The caller key and the job id are kept for good, so that nothing is paid
+            twice.
         patience: Seconds for which a server that is away is waited for.
     """
 
     def __init__(
-        self, url: str, *, lease: float = LEASE, patience: float = PATIENCE
+        self,
+        url: str,
+        *,
+        lease: float = LEASE,
+        retention: float = RETENTION,
+        patience: float = PATIENCE,
     ) -> None:
-        self._url, self._lease, self._patience = url, lease, patience
-        self._worker = uuid.uuid4().hex
+        self._url, self._patience = url, patience
+        self._lease, self._retention = lease, retention
         self._listeners: set[Callable[[str], None]] = set()
-        self._desks = PerLoop(self._open_desk, self._close_desk)
+        self._inherited: list[PerLoop[Desk]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin in this process.
+
+        It may be a fork of the process that made the journal.
+        """
+        self._process, self._worker = os.getpid(), uuid.uuid4().hex
+        self._shown_at = -float("inf")
+        self._desks = PerLoop(self._open_desk, Desk.aclose)
+
+    def _find_desks(self) -> PerLoop[Desk]:
+        """Return the desks of this process.
+
+        A fork must not use its parent's connections, nor close them by forgetting them.
+        """
+        if self._process != os.getpid():
+            self._inherited.append(self._desks)
+            self._begin()
+        return self._desks
 
     def __repr__(self) -> str:
         place = urlsplit(self._url)
@@ -151,76 +115,129 @@ class PostgresJournal:
 
     @property
     def worker(self) -> str:
-        """The name under which this journal holds jobs."""
+        """Name of this process."""
+        self._find_desks()
         return self._worker
 
-    async def record(self, entry: Entry) -> Entry:
-        """Write an entry, and return when it is on the server's disk."""
-        return await (await self._desks.here()).write(entry)
+    @property
+    def lease_end(self) -> float:
+        """Until when others take this process for alive."""
+        self._find_desks()
+        return max(self._shown_at + self._lease, 0.0)
 
-    async def find(self, key: str) -> Entry | None:
-        """Return the entry of that key."""
-        found = await self._do(partial(_find, me=self._worker, keys=[key]))
-        return found.get(key)
+    async def apply(self, account: Account, step: Step) -> Verdict:
+        """Take a step, and return when it is on the server's disk."""
+        return await (await self._find_desks().here()).apply(account, step)
 
-    async def unfinished(self, provider: str) -> tuple[Entry, ...]:
-        """Return what is not closed, oldest first."""
-        names = {"provider": provider, "me": self._worker}
-        rows = await self._fetch(_UNFINISHED, names)
-        return tuple(to_entry(row, is_held=held) for *row, held in rows)
+    async def find(self, account: Account, key: str) -> SubmitRecord | None:
+        """Return the record of that key."""
+        return await self._find(queries.FIND, {"key": key, **name_account(account)})
+
+    async def find_by_caller_key(
+        self, account: Account, caller_key: str
+    ) -> SubmitRecord | None:
+        """Return the record under that caller key."""
+        names = {"key": caller_key, **name_account(account)}
+        return await self._find(queries.FIND_CALLER_KEY, names)
+
+    async def unsettled(self, account: Account | None) -> tuple[SubmitRecord, ...]:
+        """Return what is not settled, oldest first."""
+        if account is None:
+            rows = await self._fetch(queries.FIND_ALL_UNSETTLED, {})
+        else:
+            rows = await self._fetch(queries.FIND_UNSETTLED, name_account(account))
+        living = self._find_living(rows)
+        return tuple(to_records((row for *row, _ in rows), living.__contains__))
 
     async def claim(
         self,
-        provider: str,
+        account: Account,
         *,
         keys: Collection[str] | None = None,
         limit: int | None = None,
-    ) -> tuple[Entry, ...]:
-        """Take over what is not closed and no other worker has that is alive."""
+    ) -> tuple[SubmitRecord, ...]:
+        """Take over what no living process works on."""
         names = {
-            "provider": provider,
-            "me": self._worker,
+            **name_account(account),
             "keys": None if keys is None else list(keys),
             "limit": limit,
+            "me": self.worker,
         }
-        rows = await self._fetch(_CLAIM, names)
-        return tuple(to_entry(row) for *row, _ in sorted(rows, key=lambda row: row[-1]))
+
+        async def claim(connection: Connection) -> tuple[set[str], list[SubmitRecord]]:
+            group = Group(self._worker, ())
+            claimed = await group.claim(connection, names)
+            return group.looked_at, claimed
+
+        looked_at, claimed = await self._do(claim)
+        # What others had locked may be free all the same: wait for those locks.
+        room = None if limit is None else limit - len(claimed)
+        if limit is not None:
+            names["limit"] = limit + len(looked_at)
+        rows = await self._fetch(FIND_FREE, names) if room != 0 else []
+        left = [key for (key,) in rows if key not in looked_at][:room]
+        verdicts = await asyncio.gather(*(self.apply(account, Claim(k)) for k in left))
+        more = [v.record for v in verdicts if v.is_won and v.record is not None]
+        return tuple(sorted([*claimed, *more], key=_age) if more else claimed)
 
     async def known_jobs(
-        self, provider: str, job_ids: Collection[str]
+        self, account: Account, job_ids: Collection[str]
     ) -> frozenset[str]:
-        """Return those of the job ids that belong to any entry."""
-        rows = await self._fetch(_KNOWN, (provider, list(job_ids)))
-        return frozenset(job_id for (job_id,) in rows)
+        """Return those of the job ids that belong to a record."""
+        names = {"job_ids": list(job_ids), **name_account(account)}
+        return frozenset(
+            job_id for (job_id,) in await self._fetch(queries.KNOWN, names)
+        )
 
-    async def remember(self, persona: Persona) -> None:
+    async def accounts(self, provider: str, address: str) -> Mapping[str, int]:
+        """Return the accounts of a service with unsettled submits."""
+        return dict(await self._fetch(queries.COUNT, (provider, address)))
+
+    async def rename_account(self, account: Account, name: str) -> int:
+        """Give everything of an account to the one of another name."""
+        names = {"name": name, **name_account(account)}
+
+        async def rename(connection: Connection) -> int:
+            try:
+                moved = await connection.execute(queries.RENAME.encode(), names)
+            except psycopg.errors.UniqueViolation:
+                raise clash(name) from None
+            await connection.execute(queries.REPLACE_PERSONAS.encode(), names)
+            await connection.execute(queries.RENAME_PERSONAS.encode(), names)
+            return moved.rowcount
+
+        return await self._do(rename)
+
+    async def remember(self, account: Account, persona: Persona) -> None:
         """Keep a persona."""
-        await self._run(_REMEMBER, to_persona_row(persona))
+        await self._run(queries.REMEMBER, to_persona_row(account, persona))
 
-    async def personas(self, provider: str) -> tuple[Persona, ...]:
-        """Return the personas of a service, oldest first."""
-        return tuple(map(to_persona, await self._fetch(_PERSONAS, (provider,))))
+    async def personas(self, account: Account) -> tuple[Persona, ...]:
+        """Return the personas of an account, oldest first."""
+        rows = await self._fetch(queries.PERSONAS, name_account(account))
+        return tuple(map(to_persona, rows))
 
-    async def forget(self, provider: str, persona_id: str) -> bool:
+    async def forget(self, account: Account, persona_id: str) -> bool:
         """Forget a persona."""
-        return await self._run(_FORGET, (provider, persona_id)) > 0
+        names = {"id": persona_id, **name_account(account)}
+        return await self._run(queries.FORGET, names) > 0
 
     async def note(self, durations: Sequence[Duration]) -> None:
-        """Keep what jobs have taken."""
+        """Keep how long jobs took."""
 
         async def write(connection: Connection) -> None:
-            await connection.cursor().executemany(_NOTE, durations)
+            await connection.cursor().executemany(queries.NOTE, durations)
 
         await self._do(write)
 
     async def durations(self) -> tuple[Duration, ...]:
-        """Return what jobs have taken, oldest first."""
-        await self._run(_PRUNE_DURATIONS, (DURATIONS,))
-        return tuple(await self._fetch(_DURATIONS, ()))
+        """Return how long jobs took, oldest first."""
+        await self._run(queries.PRUNE_DURATIONS, (DURATIONS,))
+        return tuple(await self._fetch(queries.DURATIONS, ()))
 
     async def announce(self, job_id: str) -> None:
         """Tell every process that a job has changed, this one as well."""
-        await self._run("SELECT pg_notify(%s, %s)", (CHANNEL, job_id))
+        await self._run(NOTIFY, (job_id,))
 
     def listen(self, hear: Callable[[str], None]) -> None:
         """Have `hear` called with the id of each job that is announced.
@@ -237,115 +254,110 @@ class PostgresJournal:
         Args:
             name: Of the text.
             change: Is given the text, None at first, and the server's time in seconds;
-                returns the new text. Where the connection breaks, it is called again.
+                returns the new text. It is called again if the connection breaks.
         """
 
         async def work(connection: Connection) -> None:
-            read = await connection.execute(_READ_SHARED, (name,))
-            row = await read.fetchone()
-            if row is None:
-                await connection.execute(_ADD_SHARED, (name,))
-                read = await connection.execute(_READ_SHARED, (name,))
-                [row] = await read.fetchall()
-            value, now = row
-            await connection.execute(_WRITE_SHARED, (change(value, now), name))
+            rows = await fetch(connection, queries.READ_SHARED, (name,))
+            if not rows:
+                await connection.execute(queries.ADD_SHARED, (name,))
+                rows = await fetch(connection, queries.READ_SHARED, (name,))
+            [(value, now)] = rows
+            await connection.execute(queries.WRITE_SHARED, (change(value, now), name))
 
         await self._do(work)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and let go of what is held."""
-        await self._desks.aclose()
+        await self._find_desks().aclose()
 
     def _open_desk(self) -> Desk:
+        listener = Listener(
+            beat=self._lease / BEATS,
+            show=self._show,
+            tidy=partial(tidy, retention=self._retention),
+            hear=self._hear,
+        )
         database = Database(
             self._url,
             patience=self._patience,
-            beat=self._lease / BEATS,
             prepare=self._prepare,
-            attend=self._show,
+            attend=listener.run,
             leave=self._leave,
-            hear=self._hear,
         )
-        return Desk(database, partial(_write, me=self._worker))
-
-    async def _close_desk(self, desk: Desk) -> None:
-        await desk.aclose()
+        return Desk(database, self._worker, self._show_if_due)
 
     async def _prepare(self, connection: Connection) -> None:
-        await _migrate(connection)
-        await connection.execute(_PRUNE, (RETENTION,))
-        await connection.execute(_PRUNE_WORKERS)
+        await migrate(connection)
         await self._show(connection)
 
     async def _show(self, connection: Connection) -> None:
-        """Show that this worker is alive."""
-        await connection.execute(_SEEN, (self._worker, self._lease))
+        """Show that this process is alive."""
+        began = time.monotonic()
+        await connection.execute(queries.SHOW, (self._worker, self._lease))
+        self._shown_at = max(self._shown_at, began)
+
+    async def _show_if_due(self, connection: Connection) -> None:
+        """Do so if the listener has not for two turns, because it is not connected."""
+        if time.monotonic() > self._shown_at + 2 * self._lease / BEATS:
+            await self._show(connection)
 
     async def _leave(self, connection: Connection) -> None:
-        """Let go of all jobs when the last loop is done."""
-        await connection.execute(_LEAVE, (self._worker, not self._desks))
+        """Let go of all jobs when the last loop is closed."""
+        if not self._desks:
+            await connection.execute(queries.LEAVE, (self._worker,))
 
     def _hear(self, job_id: str) -> None:
-        for listener in self._listeners:
-            listener(job_id)
+        for listener in list(self._listeners):
+            try:
+                listener(job_id)
+            except Exception:
+                _log.exception("What was announced of job %s was not noticed", job_id)
+
+    async def _find(self, query: str, names: Mapping[str, Any]) -> SubmitRecord | None:
+        rows = await self._fetch(query, names)
+        if not rows:
+            return None
+        try:
+            return to_record(rows[0][:-1], self._find_living(rows).__contains__)
+        except ValueError as error:
+            raise explain(error) from None
+
+    def _find_living(self, rows: Sequence[Any]) -> set[str | None]:
+        """Return the processes of some rows that are alive."""
+        return {self._worker, *(row[_WORKER] for row in rows if row[-1])}
 
     async def _do(self, work: Work[T]) -> T:
-        return await (await self._desks.here()).database.do(work)
+        return await (await self._find_desks().here()).database.do(work)
 
-    async def _fetch(self, query: Any, values: Any) -> list[tuple[Any, ...]]:
-        async def work(connection: Connection) -> list[tuple[Any, ...]]:
-            return await (await connection.execute(query, values)).fetchall()
+    async def _fetch(self, query: str, values: Any) -> list[Any]:
+        return await self._do(lambda connection: fetch(connection, query, values))
 
-        return await self._do(work)
-
-    async def _run(self, query: Any, values: Any) -> int:
+    async def _run(self, query: str, values: Any) -> int:
         async def work(connection: Connection) -> int:
-            return (await connection.execute(query, values)).rowcount
+            return (await connection.execute(query.encode(), values)).rowcount
 
         return await self._do(work)
 
 
-async def _migrate(connection: Connection) -> None:
-    """Bring the tables to the newest version; one process does it at a time."""
-    await connection.execute(_LOCK, (["personakit migrations"],))
-    await connection.execute(VERSIONS)
-    read = await connection.execute("SELECT version FROM personakit_versions")
-    known = {version for (version,) in await read.fetchall()}
-    for version, script in enumerate(MIGRATIONS, start=1):
-        if version not in known:
-            await connection.execute(script.encode())
-            await connection.execute(
-                "INSERT INTO personakit_versions (version) VALUES (%s)", (version,)
-            )
+def _age(record: SubmitRecord) -> float:
+    return 0.0 if record.made_at is None else record.made_at.timestamp()
 
 
-async def _find(
-    connection: Connection, *, me: str, keys: Collection[str]
-) -> dict[str, Entry]:
-    read = await connection.execute(_FIND, {"me": me, "keys": list(keys)})
-    return {row[0]: to_entry(row, is_held=held) for *row, held in await read.fetchall()}
+async def create_tables(url: str) -> None:
+    """Make the tables of a journal, or bring them to this version.
 
+    A journal does so itself when it is opened. This is for a role that owns the tables,
+    where the role of the journal may not make any, and for a migration that takes long.
 
-async def _write(
-    connection: Connection, entries: Sequence[Entry], *, me: str
-) -> list[Entry]:
-    """Write entries in their order, and return what stands after each."""
-    keys = {entry.receipt.key for entry in entries}
-    await connection.execute(_LOCK, (list(keys),))
-    known = await _find(connection, me=me, keys=keys)
-    stand: list[Entry] = []
-    for entry in entries:
-        key = entry.receipt.key
-        stands = merge(known.get(key), entry)
-        if entry.mark is Mark.SENDING and stands.sender == entry.sender:
-            stands = attrs.evolve(stands, is_held=False)  # whoever sends has it
-        known[key] = stands
-        stand.append(stands)
-    rows = [(*to_row(entry), _choose_worker(entry, me)) for entry in known.values()]
-    await connection.cursor().executemany(_WRITE, rows)
-    return stand
-
-
-def _choose_worker(entry: Entry, me: str) -> str | None:
-    """Return who has an entry from now on; None leaves it to whom it belongs."""
-    return None if entry.is_held or entry.mark is Mark.CLOSED else me
+    Raises:
+        JournalError: the database cannot be used, or is of a newer version.
+    """
+    try:
+        connection = await connect(url)
+        try:
+            await migrate(connection)
+        finally:
+            await connection.close()
+    except (psycopg.Error, OSError) as error:
+        raise explain(error) from None

@@ -9,8 +9,8 @@ import pytest
 
 from personakit import JobState, MalformedAnswer, NotFound, PersonaKitError
 from personakit.emulator import Fault
-from personakit.poller import EARLY_PATIENCE
 from personakit.receipt import Ability
+from personakit.watch import EARLY_PATIENCE
 from tests.contract.worlds import SONG, WORLDS, connect, every_kind, seed, wish
 
 WEATHER = {

@@ -19,7 +19,7 @@ from personakit import (
     Unsupported,
 )
 from personakit.emulator import Emulator, Fault
-from personakit.journal import Mark
+from personakit.journal import SubmitState
 from personakit.receipt import Ability
 from tests.contract.worlds import (
     NAMED,
@@ -33,7 +33,7 @@ from tests.contract.worlds import (
     seed,
     wish,
 )
-from tests.journals import open_marks
+from tests.journals import open_states
 
 LOST = {
     "drop": Fault.drop(),
@@ -69,7 +69,7 @@ async def test_round_trip(emulator, world, ability):
             str(ability) if ability in RESULTS else "music"
         ]
         assert is_open is world.knows_jobs(ability)
-        assert await open_marks(kit) == ()
+        assert await open_states(kit) == ()
 
 
 @pytest.mark.parametrize(("world", "ability"), every_kind())
@@ -121,13 +121,13 @@ async def check_unknown(emulator, world, request):
         with pytest.raises(OutcomeUnknown) as caught:
             await kit.submit(request)
         error = caught.value
-        unfinished = await open_marks(kit)
+        unfinished = await open_states(kit)
 
     assert emulator.count("submit") == 1
     assert len(emulator.charges) == 1
     assert (error.charged, error.retry_safe) == ("unknown", False)
     assert error.provider == world.name
-    assert unfinished == ((error.receipt, Mark.UNKNOWN),)
+    assert unfinished == ((error.receipt, SubmitState.UNKNOWN),)
 
 
 @pytest.mark.parametrize(("world", "fault"), every_row("busy"))
@@ -150,7 +150,7 @@ async def test_final_refusal_is_raised_and_free(emulator, world, row):
         emulator.inject(fault, on="submit", times=None)
         with pytest.raises(error) as caught:
             await kit.generate(**SONG)
-        unfinished = await open_marks(kit)
+        unfinished = await open_states(kit)
 
     assert type(caught.value) is error
     assert (caught.value.charged, caught.value.retry_safe) == ("no", False)

@@ -34,12 +34,15 @@ LEASE = 2.0
 _WATCH = """
     CREATE TABLE owners (
         at DOUBLE PRECISION DEFAULT extract(epoch FROM clock_timestamp()),
-        number BIGINT, worker TEXT
+        number BIGINT, worker TEXT, state TEXT
     );
     CREATE FUNCTION note_owner() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF TG_OP = 'INSERT' OR NEW.worker IS DISTINCT FROM OLD.worker THEN
-            INSERT INTO owners (number, worker) VALUES (NEW.number, NEW.worker);
+        IF TG_OP = 'INSERT' OR NEW.worker IS DISTINCT FROM OLD.worker
+            OR NEW.state <> OLD.state
+        THEN
+            INSERT INTO owners (number, worker, state)
+            VALUES (NEW.number, NEW.worker, NEW.state);
         END IF;
         RETURN NULL;
     END $$;
@@ -138,13 +141,14 @@ class Fleet:
         name = self.names.get(share, "")
         self.processes[share].send_signal(signal.SIGKILL)
         self.ends[name] = killed_at = time.time()
-        query = "SELECT number FROM personakit_submits WHERE worker = %s AND mark <> %s"
+        query = "SELECT number FROM personakit_submits WHERE worker = %s"
         async with await psycopg.AsyncConnection.connect(self.place) as connection:
-            read = await connection.execute(query, (name, "closed"))
+            read = await connection.execute(query, (name,))
             numbers = [number for (number,) in await read.fetchall()]
         is_left = """
             SELECT count(*) FROM personakit_submits
-            WHERE number = ANY(%s) AND mark IN ('intent', 'accepted')
+            WHERE number = ANY(%s)
+            AND state NOT IN ('unknown', 'delivered', 'refused', 'abandoned')
         """
         while True:
             async with await psycopg.AsyncConnection.connect(self.place) as connection:
@@ -155,6 +159,23 @@ class Fleet:
                 self.recoveries.append(time.time() - killed_at)
                 return
             await asyncio.sleep(0.1)
+
+    def count_delivered(self) -> tuple[int, int]:
+        """Return how many records were delivered, and how many of them twice."""
+        query = "SELECT number FROM owners WHERE state = 'delivered'"
+        with psycopg.connect(self.place) as connection:
+            numbers = [number for (number,) in connection.execute(query).fetchall()]
+        return len(set(numbers)), len(numbers) - len(set(numbers))
+
+    def count_left(self) -> int:
+        """Return how many jobs were not delivered."""
+        query = """
+            SELECT count(*) FROM personakit_submits
+            WHERE job_id IS NOT NULL AND state <> 'delivered'
+        """
+        with psycopg.connect(self.place) as connection:
+            [[left]] = connection.execute(query).fetchall()
+        return int(left)
 
     def count_stolen(self) -> int:
         """Count the jobs that changed hands while who had them was alive."""
@@ -176,7 +197,7 @@ async def main(count: int) -> int:
     with serve() as server:
         place = server.make_place()
         first = PostgresJournal(place)
-        await first.find("0" * 32)  # makes the tables
+        await first.durations()  # makes the tables
         await first.aclose()
         with psycopg.connect(place) as connection:
             connection.execute(_WATCH.encode())
@@ -195,10 +216,9 @@ async def main(count: int) -> int:
                 await asyncio.sleep(1)
             await asyncio.gather(*working, *killing)
             paid = [charge.job_id for charge in emulator.charges]
-        journal = PostgresJournal(place)
-        left = await journal.unfinished("sunoapi")
-        await journal.aclose()
         stolen = fleet.count_stolen()
+        delivered, again = fleet.count_delivered()
+        left = fleet.count_left()
     jobs = [told["job"] for told in fleet.told.values() if "job" in told]
     unknown = sum(len(told) == 1 for told in fleet.told.values())
     wrong = {
@@ -208,14 +228,14 @@ async def main(count: int) -> int:
         "results never paid": len(set(jobs) - set(paid)),
         "other errors": sum("error" in told for told in fleet.told.values()),
         "claimed twice at once": stolen,
-        "jobs left open": sum(entry.receipt.job_id is not None for entry in left),
+        "not delivered": left,
+        "delivered twice": again,
     }
     took = time.perf_counter() - began
     times = " ".join(f"{seconds:.1f}" for seconds in sorted(fleet.recoveries))
-    print(
-        f"{count} jobs, {WORKERS} workers, {len(killing)} kills, {took:.0f} s: ", end=""
-    )
-    print(f"{len(paid)} charges, {len(set(jobs))} results, {unknown} unknown outcomes")
+    print(f"\nA fleet: {count} jobs, {WORKERS} workers, {len(killing)} kills, ", end="")
+    print(f"{took:.0f} s: {len(paid)} charges, {delivered} delivered, ", end="")
+    print(f"{unknown} unknown outcomes")
     print(f"seconds from a kill to the end of all that it left: {times}")
     return tell(wrong)
 

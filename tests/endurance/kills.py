@@ -1,8 +1,9 @@
-"""SIGKILL at every point between the intent and the saved file, then a new process.
+"""SIGKILL at every point between the intent and the delivery, then a new process.
 
 Each run starts an emulator, has a process submit, wait and download, kills that process
-at a named point, and starts another one on the same journal, which takes up what it
-finds. Counted is what the ledger, the journal and the folder then say.
+at a named point, and starts another one on the same journal, which recovers what it
+finds. Then the ledger, the journal, the delivery log and the folder are compared: each
+charge must have been delivered.
 
     python -m tests.endurance.kills [REPETITIONS]
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -23,105 +23,45 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
-
-from personakit import MusicRequest, PersonaKit, download, readers, submits
+from personakit import Job, MusicRequest, PersonaKit, Receipt
 from personakit.emulator import Emulator, Fault
-from personakit.journal import Entry, Mark, SqliteJournal
+from personakit.journal import SubmitState
 from personakit.pace import Pace
+from tests.endurance.verdict import tell
+from tests.endurance.victims import (
+    END_STEPS,
+    FILES,
+    REQUESTS,
+    SUBMIT_STEPS,
+    Forks,
+    Trap,
+    arm,
+    serve_forks,
+    sides,
+    start_forks,
+)
 
 SPEED = 200
-REPETITIONS = 8
-AT_ONCE = 4
+REPETITIONS = 4
+AT_ONCE = 8
+PATIENCE = 1.5
+"""Seconds in which every song of the emulator ends at this speed; lists tell what was
+asked for of finished songs only."""
 POINTS = (
-    *(
-        f"{side} {mark}"
-        for mark in ("intent", "sending")
-        for side in ("before", "after")
-    ),
-    "connecting",
-    "in flight",
-    "after the answer",
-    *(
-        f"{side} {mark}"
-        for mark in ("accepted", "closed")
-        for side in ("before", "after")
-    ),
-    "reading",
-    "downloading",
-    "before the name",
-    "after the name",
+    *sides(*SUBMIT_STEPS, *END_STEPS),
+    *REQUESTS,
+    *FILES,
+    "in the block",
+    "end of the block",
 )
-AFTER_THE_END = ("after closed", "downloading", "before the name", "after the name")
 KINDS = ("list", "neither")
 SONG = MusicRequest(lyrics="[Verse]\nBlue hour", style="jazz", title="Blue hour")
+SENT_UNHEARD = ("after start", "connecting", "in flight", "after the answer")
+"""Points at which a dead process leaves the attempt without an outcome. What is written
+before the answer counts says the same of "before accept"."""
 
 
 # The processes that work and die.
-
-
-def die(*_: object) -> None:
-    """End this process as a power cut would."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def arm(point: str) -> None:
-    """Have this process die at a point of its work."""
-    _arm_journal(point)
-    _arm_answers(point)
-    _arm_files(point)
-    if point == "connecting":
-        asyncio.SelectorEventLoop.sock_connect = die  # type: ignore[assignment]
-
-
-def _arm_journal(point: str) -> None:
-    record = SqliteJournal.record
-
-    async def armed(self: SqliteJournal, entry: Entry) -> Entry:
-        if point == f"before {entry.mark}":
-            die()
-        stands = await record(self, entry)
-        if point == f"after {entry.mark}":
-            die()
-        return stands
-
-    SqliteJournal.record = armed  # type: ignore[method-assign]
-
-
-def _arm_answers(point: str) -> None:
-    attempt, fetch = submits.attempt_call, readers.fetch
-
-    async def submit_armed(*args: Any) -> Any:
-        if point == "in flight":
-            asyncio.get_running_loop().call_later(0.1, die)
-        answer = await attempt(*args)
-        if point == "after the answer":
-            die()
-        return answer
-
-    async def read_armed(*args: Any) -> Any:
-        if point == "reading":
-            asyncio.get_running_loop().call_later(0.002, die)
-        return await fetch(*args)
-
-    submits.attempt_call = submit_armed
-    readers.fetch = read_armed
-
-
-def _arm_files(point: str) -> None:
-    give_name = download._give_name
-
-    def armed(*args: Any) -> Path:
-        if point == "before the name":
-            die()
-        path = give_name(*args)
-        if point == "after the name":
-            die()
-        return path
-
-    download._give_name = armed
-    if point == "downloading":
-        download._report = die
 
 
 def service(kind: str) -> str:
@@ -144,123 +84,135 @@ async def client(kind: str, url: str, folder: str) -> AsyncIterator[PersonaKit]:
         yield kit
 
 
-async def work(kind: str, url: str, folder: str) -> None:
-    """Do the whole job once."""
-    async with client(kind, url, folder) as kit:
-        for track in await kit.generate(**_fields(SONG)):
+async def deliver(kit: PersonaKit, job: Job[Any], folder: str, trap: Trap) -> None:
+    """Save the files of a job, and log that they were delivered."""
+    async with job.deliver() as tracks:
+        trap.reach("in the block")
+        for track in tracks:
             await kit.download(track, Path(folder, "out"))
+        log(folder, job.id)
+        trap.reach("end of the block")
 
 
-def _fields(song: MusicRequest) -> dict[str, Any]:
-    return {"lyrics": song.lyrics, "style": song.style, "title": song.title}
+def log(folder: str, job_id: str) -> None:
+    """Note that a result was delivered."""
+    with Path(folder, "delivered").open("a", encoding="ascii") as file:
+        print(job_id, file=file)
+
+
+async def work(kind: str, url: str, folder: str, trap: Trap) -> None:
+    """Do the whole job once."""
+    arm(trap)
+    async with client(kind, url, folder) as kit:
+        await deliver(kit, await kit.submit(SONG), folder, trap)
 
 
 async def recover(kind: str, url: str, folder: str) -> dict[str, Any]:
-    """Take up what the journal has, and tell what came of it."""
+    """Recover what the journal has, and report what came of it."""
     async with client(kind, url, folder) as kit:
-        for entry in await kit.pending():
-            if entry.mark is Mark.INTENT:
-                await kit.resubmit(entry.receipt)
+        for record in await kit.pending():
+            if record.state is SubmitState.INTENT:
+                await kit.resubmit(record.receipt)
             else:
-                await kit.reconcile(entry.receipt)
-        jobs = []
+                await find(kit, record.receipt)
         async for job in kit.resume():
-            jobs.append(job.id)
-            for track in await job:
-                await kit.download(track, Path(folder, "out"))
-        return {"jobs": jobs, "pending": len(await kit.pending())}
+            await deliver(kit, job, folder, Trap(""))
+        left = [job.id async for job in kit.resume()]
+        return {"pending": len(await kit.pending()), "left": left}
 
 
-def serve_forks() -> None:
-    """Run each task that is asked for in a process of its own, forked from this one.
+async def find(kit: PersonaKit, receipt: Receipt) -> None:
+    """Look for a job for as long as the list may come to tell of it."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE
+    job = await kit.reconcile(receipt)
+    while job is None and loop.time() < until:
+        await asyncio.sleep(0.25)
+        job = await kit.reconcile(receipt)
 
-    A fork has everything imported already, which makes hundreds of deaths affordable.
-    """
-    for line in sys.stdin:
-        task = json.loads(line)
-        reader, writer = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(reader)
-            place = (task["kind"], task["url"], task["folder"])
-            if task["point"]:
-                arm(task["point"])
-                asyncio.run(work(*place))
-            else:
-                told = asyncio.run(recover(*place))
-                os.write(writer, json.dumps(told).encode())
-            os._exit(0)
-        os.close(writer)
-        with os.fdopen(reader) as answer:
-            text = answer.read()
-        _, status = os.waitpid(child, 0)
-        print(json.dumps([os.waitstatus_to_exitcode(status), text]), flush=True)
+
+async def run(task: dict[str, Any]) -> dict[str, Any] | None:
+    """Do the task of a fork."""
+    place = (task["kind"], task["url"], task["folder"])
+    if not task["point"]:
+        return await recover(*place)
+    await work(*place, Trap(task["point"]))
+    return None
 
 
 # The process that counts.
 
 
-@attrs.define
-class Worker:
-    """A process that forks on request."""
-
-    process: asyncio.subprocess.Process
-
-    async def run(self, **task: str) -> tuple[int, dict[str, Any]]:
-        """Have a task done; return the exit code and what was told."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(task).encode() + b"\n")
-        await self.process.stdin.drain()
-        code, text = json.loads(await self.process.stdout.readline())
-        return code, json.loads(text or "{}")
-
-
-async def kill_once(worker: Worker, kind: str, point: str, count: Counter[str]) -> None:
-    """Run one job into its death, and a second process after it."""
+async def kill_once(forks: Forks, kind: str, point: str, count: Counter[str]) -> None:
+    """Run one job until its process is killed, and a second process after it."""
     with tempfile.TemporaryDirectory() as folder:
         async with Emulator(speed=SPEED) as emulator:
             url = emulator.url(service(kind))
             if point == "in flight":
                 emulator.inject(Fault.slow(0.3), on="submit")
             place = {"kind": kind, "url": url, "folder": folder}
-            code, _ = await worker.run(**place, point=point)
+            code, _ = await forks.run(**place, point=point)
             emulator.clear_faults()
             count["killed"] += code == -signal.SIGKILL
-            code, told = await worker.run(**place, point="")
+            count["not killed"] += code != -signal.SIGKILL
+            code, report = await forks.run(**place, point="")
             assert code == 0, (kind, point, code)
-            judge(kind, point, emulator, told, Path(folder, "out"), count)
+            before = sum(count[name] for name in BAD)
+            judge(kind, point, emulator, report, Path(folder), count)
+            if sum(count[name] for name in BAD) > before:
+                print("BAD", kind, point, emulator.charges, report)
 
 
 def judge(
     kind: str,
     point: str,
     emulator: Emulator,
-    told: dict[str, Any],
-    out: Path,
+    report: dict[str, Any],
+    folder: Path,
     count: Counter[str],
 ) -> None:
-    """Compare the ledger, the journal and the folder."""
+    """Compare the ledger, the journal, the delivery log and the folder."""
     paid = [charge.job_id for charge in emulator.charges]
+    lines = folder / "delivered"
+    delivered = lines.read_text().split() if lines.exists() else []
+    out = folder / "out"
     visible = [path for path in out.glob("*") if not path.name.startswith(".")]
-    half = [path.name for path in visible if not is_whole(path)]
-    has_ended = point in AFTER_THE_END
-    is_known = told["jobs"] == paid or told["pending"] == 1 or has_ended
-    # Where the service can tell, a job that was paid for must be found, not suspected.
-    is_found = kind == "neither" or has_ended or not paid or told["jobs"] == paid
+    # Where the service has no list, a lost answer stays lost, and is reported.
+    is_unheard = point in SENT_UNHEARD or point == "before accept"
+    may_be_unknown = is_unheard and (kind == "neither" or not paid)
+    is_known = set(delivered) >= set(paid)
+    is_again = len(delivered) > len(set(delivered))
     count["runs"] += 1
     count["charged"] += len(paid)
-    count["twice"] += len(paid) > 1
-    count["lost"] += bool(paid) and not (is_known and is_found)
-    count["half files"] += len(half)
-    count["unknown left"] += told["pending"]
-    count["saved"] += len(visible) == 2
-    if len(paid) > 1 or half or (paid and not (is_known and is_found)):
-        print("BAD", kind, point, paid, told, half)
+    count["delivered"] += len(set(delivered))
+    count["again, killed in the block"] += is_again
+    count["unknown, reported"] += report["pending"]
+    count["paid twice"] += len(paid) > 1
+    count["lost"] += not is_known and not (may_be_unknown and report["pending"] == 1)
+    count["unknown though known"] += report["pending"] > may_be_unknown
+    count["swapped"] += len(set(delivered) - set(paid))
+    count["left open"] += len(report["left"])
+    in_block = ("end of the block", "before deliver")
+    count["delivered twice"] += is_again and point not in in_block
+    count["half files"] += sum(not is_whole(path) for path in visible)
+    count["files missing"] += 2 * len(set(delivered)) - len(visible)
+
+
+BAD = (
+    "not killed",
+    "paid twice",
+    "lost",
+    "unknown though known",
+    "swapped",
+    "left open",
+    "delivered twice",
+    "half files",
+    "files missing",
+)
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether an audio file has all that its head promises."""
+    """Return whether an audio file has all that its header says."""
     with wave.open(str(path)) as audio:
         size = audio.getnframes() * audio.getnchannels() * audio.getsampwidth()
         return len(audio.readframes(audio.getnframes())) == size > 0
@@ -273,32 +225,20 @@ async def main(repetitions: int) -> int:
     runs = [(k, p) for _ in range(repetitions) for k in KINDS for p in POINTS]
 
     async def take_runs() -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.endurance.kills", "--forks"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        worker = Worker(process)
-        while runs:
-            await kill_once(worker, *runs.pop(), count)
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.wait()
+        async with start_forks("tests.endurance.kills") as forks:
+            while runs:
+                await kill_once(forks, *runs.pop(), count)
 
     await asyncio.gather(*(take_runs() for _ in range(AT_ONCE)))
     took = time.perf_counter() - began
-    print(f"{len(POINTS)} points, {len(KINDS)} kinds of service, {took:.0f} s")
-    for name in ("runs", "killed", "charged", "saved", "unknown left"):
-        print(f"{name:>14} {count[name]}")
-    for name in ("lost", "twice", "half files"):
-        print(f"{name:>14} {count[name]}  (must be 0)")
-    missed = count["runs"] - count["killed"]
-    return count["lost"] + count["twice"] + count["half files"] + missed
+    print(f"\nKills: {len(POINTS)} points, {len(KINDS)} kinds of service, {took:.0f} s")
+    print(json.dumps({name: n for name, n in count.items() if name not in BAD}))
+    return tell({name: count[name] for name in BAD})
 
 
 if __name__ == "__main__":
     if "--forks" in sys.argv:
-        serve_forks()
+        serve_forks(run)
     else:
         given = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
         sys.exit(min(asyncio.run(main(given)), 1))

@@ -44,8 +44,8 @@ async def main(count: int) -> int:
             codes = [await process.wait() for process in processes]
             refused, started = emulator.refused("submit"), len(emulator.charges)
     took = time.perf_counter() - began
-    print(f"{started} starts by {PROCESSES} processes in {took:.0f} s", end=", ")
-    print(f"{ALLOWED[0]} in {ALLOWED[1]:g} s allowed")
+    print(f"\nOne limit for all: {started} starts by {PROCESSES} processes ", end="")
+    print(f"in {took:.0f} s, {ALLOWED[0]} in {ALLOWED[1]:g} s allowed")
     wrong = {
         "refused": refused,
         "not started": count - started,

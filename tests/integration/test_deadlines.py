@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from personakit import OutcomeUnknown, PersonaKit, WaitTimeout
+from personakit import PersonaKit, ServiceUnavailable, WaitTimeout
 
 
 async def test_one_deadline_over_several_calls(kit: PersonaKit):
@@ -17,7 +17,7 @@ async def test_one_deadline_over_several_calls(kit: PersonaKit):
         with pytest.raises(WaitTimeout) as late:
             await kit.generate(idea="rain", timeout=900)
         ended = loop.time()
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(ServiceUnavailable, match="Nothing was charged"):
             await kit.generate(idea="rain")
     job = kit.attach(late.value.receipt)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from statistics import fmean
 
 import pytest
 
 from personakit import MusicRequest
-from personakit.emulator import Emulator
+from personakit.emulator import Emulator, Fault
+from personakit.emulator.tasks import SPREADS, Spread
 from personakit.limits import Limit, Limits
 from tests.contract.worlds import connect
 
@@ -70,3 +73,46 @@ async def test_submit_without_room_in_time_leaves_nothing(emulator):
         assert caught.value.charged == "no"
         assert await kit.pending() == ()
     assert emulator.count("submit") == 1
+
+
+class LoopDatetime(datetime):
+    """The wall clock, moved by the loop's time."""
+
+    @classmethod
+    def now(cls, tz=None):
+        moved = timedelta(seconds=asyncio.get_running_loop().time())
+        return datetime(2026, 11, 21, tzinfo=UTC) + moved
+
+
+async def test_time_in_the_queue_is_no_age(monkeypatch):
+    """A job that queued for the account's limit is found done as soon as others."""
+    monkeypatch.setattr("personakit.receipt.datetime", LoopDatetime)
+    monkeypatch.setattr("personakit.workflows.datetime", LoopDatetime)
+    monkeypatch.setattr("personakit.journal.memory.datetime", LoopDatetime)
+    monkeypatch.setitem(SPREADS, "music", Spread(6.0, 0.01, 5.9, 6.1))
+    clock = asyncio.get_running_loop().time
+    lags: list[float] = []
+
+    async with Emulator(starts_limit=(20, 10), credits=9999) as emulator:
+        limits = Limits(starts=Limit(20, 10))
+        async with connect(emulator, "evolink", limits=limits, timeout=999) as kit:
+
+            async def sing() -> None:
+                job = await kit.submit(MusicRequest(**SONG))
+                accepted = clock()
+                await job
+                lags.append(clock() - accepted - 6.0)
+
+            # Six seconds are well known, and nothing but the age tells when.
+            fault = Fault.patch({}, remove=("progress",))
+            emulator.inject(fault, on="read", times=None)
+            for _ in range(40):
+                await sing()
+            lags.clear()
+            await asyncio.sleep(20)
+            await asyncio.gather(*(sing() for _ in range(60)))
+
+    first, last = fmean(lags[:20]), fmean(lags[-20:])
+
+    assert len(lags) == 60
+    assert last <= 1.5 * max(first, 0.5)

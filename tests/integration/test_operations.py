@@ -20,11 +20,11 @@ from personakit import (
     VocalWindow,
 )
 from personakit.emulator import Emulator, Fault
-from personakit.journal import Mark
+from personakit.journal import SubmitState
 from personakit.providers.musicmint import MusicMint
 from personakit.receipt import Ability
 from tests.contract.worlds import NAMED, SONG, WORLDS, connect, seed
-from tests.journals import open_marks
+from tests.journals import open_states
 
 LINK = "https://x.example/a.mp3"
 
@@ -123,12 +123,12 @@ async def test_deadline_during_a_separation_loses_nothing(emulator):
         ended = asyncio.get_running_loop().time()
         await asyncio.sleep(200)
         [job] = [job async for job in kit.resume()]
-        [(receipt, mark)] = await open_marks(kit)
+        [(receipt, mark)] = await open_states(kit)
         stems = await job
 
     assert ended == pytest.approx(60, abs=0.1)
     assert receipt.key == caught.value.receipt.key
-    assert mark is Mark.ACCEPTED
+    assert mark is SubmitState.ENDED
     assert stems.vocals.track_id.startswith("stem-")
     assert emulator.count("submit") == 1
 
@@ -147,7 +147,7 @@ async def test_persona_whose_caller_was_cancelled_is_found_again(emulator):
         await asyncio.sleep(10)
         [job] = [job async for job in kit.resume()]
         persona = await job
-        rest = await open_marks(kit)
+        rest = await open_states(kit)
 
     assert len(persona.id) == 32
     assert rest == ()

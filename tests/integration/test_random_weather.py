@@ -9,8 +9,8 @@ import pytest
 
 from personakit import OutcomeUnknown, PersonaKitError
 from personakit.emulator import Fault
-from personakit.journal import Mark
-from tests.journals import open_marks
+from personakit.journal import SubmitState
+from tests.journals import open_states
 
 JOBS = 25
 
@@ -76,16 +76,21 @@ async def test_books_balance(kit, emulator, seed):
         for end in ends
         if isinstance(end, PersonaKitError) and end.receipt and end.receipt.job_id
     }
-    unfinished = await open_marks(kit)
-    found = {receipt.job_id for receipt, mark in unfinished if mark is Mark.ACCEPTED}
-    unknown = [receipt for receipt, mark in unfinished if mark is Mark.UNKNOWN]
+    unfinished = await open_states(kit)
+    found = {
+        receipt.job_id for receipt, mark in unfinished if mark is SubmitState.ACCEPTED
+    }
+    unknown = [receipt for receipt, mark in unfinished if mark is SubmitState.UNKNOWN]
     charged = {charge.job_id for charge in emulator.charges}
     raised = [end.receipt for end in ends if isinstance(end, OutcomeUnknown)]
 
     assert len(charged) == len(emulator.charges) <= JOBS
     assert len(charged - finished - ended - found) <= len(unknown)
     assert {receipt.key for receipt in raised} <= {one.key for one in unknown}
-    assert {mark for _, mark in unfinished} <= {Mark.ACCEPTED, Mark.UNKNOWN}
+    assert {mark for _, mark in unfinished} <= {
+        SubmitState.ACCEPTED,
+        SubmitState.UNKNOWN,
+    }
 
 
 async def test_resumed_jobs_all_end(kit, emulator):
@@ -104,4 +109,4 @@ async def test_resumed_jobs_all_end(kit, emulator):
 
     assert jobs
     assert [len(result) for result in results] == [2] * len(jobs)
-    assert await open_marks(kit) == ()
+    assert await open_states(kit) == ()

@@ -122,7 +122,7 @@ async def test_secrets_are_in_nothing_that_a_full_run_leaves(tmp_path, caplog, c
         file = await kit.download(song.tracks[0], tmp_path / "out")
         job = await kit.submit(IDEA)
         engine = await kit._here()
-        address = callbacks.address(job.receipt)
+        address = callbacks.address(job.receipt, 1)
         status = await callbacks.receive("POST", address, [], b'{"task_id": "x"}')
         frames = traceback.TracebackException.from_exception(lost, capture_locals=True)
         sinks |= {

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from types import SimpleNamespace
 
-import aiohttp
 import pytest
 
 from personakit import (
@@ -27,31 +25,13 @@ from personakit import (
     ServiceUnavailable,
 )
 from personakit.emulator import Emulator, Fault
-from personakit.journal import Entry, Mark, MemoryJournal
+from personakit.journal import MemoryJournal, SubmitState
+from personakit.windows import LONGEST_ASKED
 from tests.conftest import connect
-from tests.journals import open_marks
+from tests.journals import open_states
 from tests.servers import raw_server
 
 IDEA = MusicRequest(idea="a rainy night")
-
-
-@pytest.fixture(params=["session", "shortcut"])
-async def kit(emulator, request):
-    """Open a client that submits the one way or the other."""
-    async with connect(emulator) as client:
-        if request.param == "shortcut":
-            await take_shortcuts(client)
-        yield client
-
-
-async def take_shortcuts(kit: PersonaKit) -> None:
-    """Show the transport what a request for a submit looks like, for nothing."""
-    engine = await kit._here()
-    transport, flight = engine.transport, SimpleNamespace()
-    question = engine.provider.build_credits().request
-    timeout = aiohttp.ClientTimeout()
-    await transport._exchange(transport._submits, question, timeout, flight)
-    assert transport._short_submits._request is not None
 
 
 UNKNOWN = {
@@ -139,7 +119,7 @@ async def test_lost_answer_is_never_paid_again(kit, emulator, fault):
     assert error.receipt is not None
     assert error.receipt.job_id is None
     assert error.provider == "evolink"
-    assert await open_marks(kit) == ((error.receipt, Mark.UNKNOWN),)
+    assert await open_states(kit) == ((error.receipt, SubmitState.UNKNOWN),)
 
 
 @pytest.mark.parametrize("fault", rows(REPEATED))
@@ -172,7 +152,7 @@ async def test_refusals_without_end_stop_at_the_deadline(kit, emulator):
     assert caught.value.charged == "no"
     assert caught.value.receipt is not None
     assert emulator.charges == ()
-    assert await open_marks(kit) == ()
+    assert await open_states(kit) == ()
 
 
 @pytest.mark.parametrize(("fault", "error"), rows(REFUSED))
@@ -186,7 +166,7 @@ async def test_final_refusal_is_raised_and_free(kit, emulator, fault, error):
     assert (caught.value.charged, caught.value.retry_safe) == ("no", False)
     assert emulator.count("submit") == 1
     assert emulator.charges == ()
-    assert await open_marks(kit) == ()
+    assert await open_states(kit) == ()
 
 
 async def test_redirect_names_the_address_to_mend(kit, emulator):
@@ -251,7 +231,7 @@ async def test_journal_that_cannot_write_stops_the_submit(kit, emulator):
     """Without a receipt in the journal nothing is sent."""
 
     class Full(MemoryJournal):
-        async def record(self, entry: Entry) -> Entry:
+        async def apply(self, account, step):
             raise JournalError("No space left on device.")
 
     async with connect(emulator, journal=Full()) as broken:
@@ -259,3 +239,33 @@ async def test_journal_that_cannot_write_stops_the_submit(kit, emulator):
             await broken.submit(IDEA)
 
     assert [one for one in emulator.exchanges if one.method == "POST"] == []
+
+
+@pytest.mark.parametrize("asked", ["0.000001", "0.000000001", "0"])
+async def test_tiny_retry_after_gives_no_flood(kit, emulator, asked):
+    """A service that asks for no pause worth mentioning gets a few attempts."""
+    emulator.inject(Fault.status(429, retry_after=asked), on="submit", times=None)
+    with pytest.raises(RateLimited) as caught:
+        await kit.submit(IDEA, timeout=10)
+
+    assert caught.value.charged == "no"
+    assert 2 <= emulator.count("submit") <= 8
+
+
+async def test_huge_retry_after_is_respected_up_to_the_deadline(kit, emulator):
+    """A start waits as long as it was asked to if there is time, or fails at once.
+
+    The call that was refused fails at once. The next one closes the account no longer
+    than `LONGEST_ASKED`; it is refused too, and has the time to wait.
+    """
+    loop = asyncio.get_running_loop()
+    emulator.inject(Fault.status(429, retry_after=3000), on="submit", times=2)
+    with pytest.raises(RateLimited) as caught:
+        await kit.submit(IDEA, timeout=2000)
+    gave_up = loop.time()
+    await kit.submit(IDEA, timeout=9000)
+
+    assert gave_up < 1
+    assert caught.value.charged == "no"
+    assert loop.time() == pytest.approx(LONGEST_ASKED + 3000, abs=1)
+    assert emulator.count("submit") == 3

@@ -72,11 +72,15 @@ def test_song_from_end_to_end(start, slow, tmp_path):
     watched.expect("━")
     watched.expect("completed")
     watched.expect(pexpect.EOF)
+    resumed = start("personakit", "jobs", "resume", "--out", "songs")
+    resumed.expect("Saved")
+    resumed.expect(pexpect.EOF)
     listed = start("personakit", "jobs", "list", "--json")
     listed.expect(pexpect.EOF)
 
     assert child.exitstatus == 130
     assert json.loads(listed.before) == []
+    assert len(list((tmp_path / "songs").iterdir())) == 2
     assert len(slow.charges) == 1
 
 

@@ -10,7 +10,6 @@ import aiohttp
 from personakit import (
     Ability,
     Credits,
-    Entry,
     ExtendRequest,
     Job,
     MusicRequest,
@@ -24,6 +23,7 @@ from personakit import (
     Snapshot,
     Stems,
     StemsRequest,
+    SubmitRecord,
     Track,
     TrackRef,
     VocalWindow,
@@ -98,7 +98,7 @@ async def batches(kit: PersonaKit) -> None:
 
 async def recovery(kit: PersonaKit, receipt: Receipt) -> None:
     """What a crash or a lost answer left behind is typed like anything else."""
-    assert_type(await kit.pending(), tuple[Entry, ...])
+    assert_type(await kit.pending(), tuple[SubmitRecord, ...])
     found = await kit.reconcile(receipt)
     assert_type(found, Job[Persona | tuple[Track, ...] | Stems | Track] | None)
     assert_type(await kit.personas.get("Jazz"), Persona | None)

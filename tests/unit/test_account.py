@@ -69,6 +69,16 @@ async def test_folder_of_the_journal_is_made(tmp_path, monkeypatch):
     assert path.parent.is_dir()
 
 
+def test_folder_that_cannot_be_made(tmp_path):
+    """J3: a folder of which a part is a file is named, without a traceback."""
+    (tmp_path / "file").touch()
+    journal = str(tmp_path / "file" / "folder" / "jobs.db")
+    account = Account("evolink", None, journal, 9.0, as_json=False)
+
+    with pytest.raises(errors.InvalidRequest, match=r"file/folder, which cannot"):
+        account.make_folder()
+
+
 async def test_url_of_a_database_is_no_file(tmp_path, monkeypatch, postgres):
     """It is passed on as it is."""
     monkeypatch.setenv("EVOLINK_API_KEY", "key")
@@ -83,6 +93,7 @@ SETTINGS = """
 provider = "sunoapi"
 base_url = "http://127.0.0.1:1"
 journal = "here.db"
+account = "studio"
 timeout = 5
 """
 
@@ -101,13 +112,16 @@ def test_settings_are_weaker_than_the_environment(tmp_path, monkeypatch):
         seen.append(account)
 
     CliRunner().invoke(look, [])
-    CliRunner().invoke(look, ["--provider", "evolink", "--timeout", "9"])
+    CliRunner().invoke(
+        look, ["--provider", "evolink", "--timeout", "9", "--account", "label"]
+    )
     monkeypatch.delenv("PERSONAKIT_PROVIDER")
     CliRunner().invoke(look, [])
 
     assert [one.provider for one in seen] == ["kie", "evolink", "sunoapi"]
     assert [one.timeout for one in seen] == [5, 9, 5]
     assert {one.journal for one in seen} == {"here.db"}
+    assert [one.name for one in seen] == ["studio", "label", "studio"]
     assert {one.base_url for one in seen} == {"http://127.0.0.1:1"}
 
 

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from personakit import AudioFile, MusicRequest, TrackRef, UploadRequest
-from personakit.archive import dump, load_request, load_result
-from personakit.receipt import Ability
+from personakit import (
+    AudioFile,
+    ContentRefused,
+    ExtendRequest,
+    JobFailed,
+    MusicRequest,
+    Track,
+    TrackRef,
+    UploadRequest,
+)
+from personakit.archive import (
+    dump,
+    dump_failure,
+    load_failure,
+    load_request,
+    load_result,
+    make_fingerprint,
+)
+from personakit.receipt import Ability, Receipt
+
+TRACK = Track("evolink", "j", "t", expires_at=datetime(2026, 11, 24, tzinfo=UTC))
 
 
 def test_text_is_short():
@@ -61,3 +80,71 @@ def test_ids_alone_stay_ids():
 
     assert loaded is not None
     assert loaded.source == TrackRef("j", "t")
+
+
+@pytest.mark.parametrize("source", ["https://x.example/a.mp3", TRACK, TRACK.ref])
+def test_sources_come_back(source):
+    """An address, a track with its dates, and the ids of one stay what they are."""
+    request = ExtendRequest(source, at=2.5, idea="more")
+
+    assert load_request(Ability.EXTEND, dump(request)) == request
+    assert load_result(Ability.MUSIC, dump((TRACK,))) == (TRACK,)
+
+
+def test_fingerprints_tell_requests_apart():
+    """The same request has the same digest; a file counts with its content."""
+    upload = UploadRequest(AudioFile("a.mp3", b"x" * 9))
+    other = UploadRequest(AudioFile("a.mp3", b"y" * 9))
+    by_address = UploadRequest("https://x.example/a.mp3")
+    requests = (MusicRequest(idea="a"), MusicRequest(idea="b"), upload, other)
+    digests = {make_fingerprint(one) for one in (*requests, by_address)}
+
+    assert len(digests) == 5
+    assert make_fingerprint(MusicRequest(idea="a")) in digests
+    assert {len(digest) for digest in digests} == {32}
+
+
+def test_failures_come_back():
+    """Kind, text, code and money of a failure are kept, but not its receipt."""
+    receipt = Receipt("evolink", Ability.MUSIC)
+    failure = ContentRefused(
+        "No \ud800.", code="E7", status=400, retry_safe=False, receipt=receipt
+    )
+    text = dump_failure(failure)
+    read = load_failure(text)
+
+    assert text.isascii()
+    assert isinstance(read, ContentRefused)
+    assert (read.message, read.code, read.status) == (failure.message, "E7", 400)
+    assert (read.charged, read.receipt) == (failure.charged, None)
+
+
+def test_failure_of_a_newer_version_is_a_failed_job():
+    """A kind that this version does not know is a failure all the same."""
+    read = load_failure('{"error": "OutOfTune", "message": "Flat."}')
+
+    assert type(read) is JobFailed
+    assert read.message == "Flat."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "7",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"error": 7}',
+        '{"error": "JobFailed", "mood": "sad"}',
+        '{"error": "refuse", "message": "x"}',
+        '{"error": "annotations"}',
+    ],
+)
+def test_damaged_failure_is_a_failed_job(text, caplog):
+    """It is reported in the log, and nothing is raised."""
+    read = load_failure(text)
+
+    assert type(read) is JobFailed
+    assert "cannot be read" in str(read)
+    assert "cannot be read" in caplog.text

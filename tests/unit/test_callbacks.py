@@ -20,14 +20,14 @@ from personakit import (
     OutcomeUnknown,
     PersonaKit,
 )
-from personakit.callbacks import BODY_LIMIT, Callbacks
+from personakit.callbacks import BODY_LIMIT, BODY_TIMEOUT, Callbacks
 from personakit.emulator import Emulator, Fault
-from personakit.journal import Entry, Mark, MemoryJournal
+from personakit.journal import MemoryJournal, SubmitState
 from personakit.providers import PROVIDERS
 from personakit.receipt import Ability, Receipt
 from tests.conftest import connect as connect_evolink
 from tests.contract.worlds import connect
-from tests.journals import open_marks
+from tests.journals import open_states, put
 
 SECRET = "correct horse battery"
 URL = "https://app.example/hooks"
@@ -133,8 +133,8 @@ async def job(kit):
     return await kit.submit(IDEA)
 
 
-def token_of(callbacks: Callbacks, receipt: Receipt) -> str:
-    return callbacks.address(receipt).rsplit("/", 1)[-1]
+def token_of(callbacks: Callbacks, receipt: Receipt, attempt: int = 1) -> str:
+    return callbacks.address(receipt, attempt).rsplit("/", 1)[-1]
 
 
 def report(job_id: str) -> bytes:
@@ -166,19 +166,18 @@ async def test_answers(kit, emulator, job):
         "no report": 400,
         "another's": 409,
     }
-    assert job.receipt.key not in callbacks.address(job.receipt)
+    assert job.receipt.key not in callbacks.address(job.receipt, 1)
 
 
 @pytest.mark.parametrize("job_id", ["task-unified-1-unknown0", "no id of Evolink"])
 async def test_report_of_a_job_that_is_none(kit, emulator, job_id):
     """A lost submit takes no job that the service does not know."""
     callbacks = receive_with(kit)
-    receipt = Receipt("evolink", Ability.MUSIC)
-    await kit._journal.record(Entry(receipt, Mark.UNKNOWN))
+    receipt = await put(kit, SubmitState.UNKNOWN, IDEA)
     path = f"/{token_of(callbacks, receipt)}"
 
     assert await callbacks.receive("POST", path, [], report(job_id)) == 404
-    assert await open_marks(kit) == ((receipt, Mark.UNKNOWN),)
+    assert await open_states(kit) == ((receipt, SubmitState.UNKNOWN),)
 
 
 async def test_report_of_another_receipts_job(kit, job):
@@ -205,7 +204,7 @@ async def test_report_to_a_journal_that_forgot(emulator):
         )
 
         assert set(answers) == {200}
-        assert await open_marks(kit) == ((job.receipt, Mark.ACCEPTED),)
+        assert await open_states(kit) == ((job.receipt, SubmitState.ACCEPTED),)
 
 
 async def test_service_that_cannot_be_asked(kit, emulator, job):
@@ -222,7 +221,7 @@ async def test_journal_that_cannot_be_used(emulator):
     """Nothing is answered with 2xx that the journal has not."""
 
     class Broken(MemoryJournal):
-        async def find(self, key: str) -> Entry | None:
+        async def find(self, account, key):
             raise JournalError("The disk is gone.")
 
     async with connect_evolink(emulator, journal=Broken()) as kit:
@@ -284,7 +283,7 @@ async def test_address_of_another_service_or_secret(emulator, kit, other):
     async with connect(emulator, other) as elsewhere:
         foreign = receive_with(elsewhere)
 
-    assert rotated._read_token(token) == receipt
+    assert rotated._read_token(token) == (receipt, 1)
     assert stranger._read_token(token) is None
     assert foreign._read_token(token) is None
     assert token_of(rotated, receipt) == token_of(stranger, receipt) != token
@@ -335,31 +334,99 @@ async def test_secrets_are_not_shown(kit):
     assert URL in shown
 
 
-async def test_large_report_over_http(kit, emulator):
-    """Aiohttp's handler reads no more than the limit."""
-    callbacks = receive_with(kit)
+@asynccontextmanager
+async def listening(callbacks: Callbacks) -> AsyncIterator[int]:
+    """Serve callbacks on a real socket, and yield its port."""
     app = web.Application(client_max_size=1)
-    app.router.add_post("/{token}", callbacks.aiohttp_handler)
-    runner = web.AppRunner(app)
+    app.router.add_route("*", "/{token}", callbacks.aiohttp_handler)
+    runner = web.AppRunner(app, lingering_time=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def begin(port: int, token: str, body: bytes, *, method: str = "POST") -> bytes:
+    """Send the head of a request and less than its body; return the status line."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY_LIMIT * 2}\r\n\r\n"
-    writer.write(head.encode() + b"x" * (BODY_LIMIT + 70_000))
+    length = f"Content-Length: {BODY_LIMIT * 2}"
+    writer.write(f"{method} /{token} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
+    writer.write(body)
     answer = await reader.readline()
     writer.close()
-    await runner.cleanup()
+    return answer
+
+
+async def test_large_report_over_http(kit, job):
+    """The handler reads no more than the limit."""
+    callbacks = receive_with(kit)
+    async with listening(callbacks) as port:
+        large = b"x" * (BODY_LIMIT + 70_000)
+        answer = await begin(port, token_of(callbacks, job.receipt), large)
 
     assert b" 413 " in answer
 
 
+@pytest.mark.looptime(False)
+async def test_forged_address_over_http_is_refused_unread(kit, job):
+    """Of 200 that never end, those with a wrong address or method are answered."""
+    callbacks, loop = receive_with(kit), asyncio.get_running_loop()
+    token = token_of(callbacks, job.receipt)
+    async with listening(callbacks) as port:
+        began = loop.time()
+        forged = await asyncio.gather(
+            *(begin(port, "x" * 60, b"{") for _ in range(200))
+        )
+        wrong = await begin(port, token, b"{", method="PUT")
+        took = loop.time() - began
+
+    assert {answer.split()[1] for answer in forged} == {b"404"}
+    assert wrong.split()[1] == b"405"
+    assert took < 5
+
+
+async def test_slow_body_over_http_is_not_awaited(kit, job):
+    """A body that comes too slowly is given up, however many bytes still come."""
+    callbacks, loop = receive_with(kit), asyncio.get_running_loop()
+    async with listening(callbacks) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /{token_of(callbacks, job.receipt)} HTTP/1.1\r\nHost: x\r\n"
+        writer.write(f"{head}Content-Length: 999\r\n\r\n".encode())
+        began, answer = loop.time(), asyncio.ensure_future(reader.readline())
+        while not answer.done():
+            writer.write(b" ")
+            await asyncio.wait([answer], timeout=1)
+        took = loop.time() - began
+        writer.close()
+
+    assert b" 408 " in await answer
+    assert took == pytest.approx(BODY_TIMEOUT, abs=1.1)
+
+
+async def test_caller_that_leaves_is_no_report(kit, job, caplog):
+    """A connection that breaks within the body changes nothing and logs nothing."""
+    callbacks = receive_with(kit)
+    async with listening(callbacks) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /{token_of(callbacks, job.receipt)} HTTP/1.1\r\nHost: x\r\n"
+        writer.write(f"{head}Content-Length: 999\r\n\r\n{{".encode())
+        await asyncio.sleep(1)
+        writer.close()
+        await asyncio.sleep(1)
+
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def call_asgi(
-    callbacks: Callbacks, path: str, pieces: list[bytes]
+    callbacks: Callbacks, path: str, pieces: list[bytes | None]
 ) -> list[object]:
     """Send one request to the ASGI side."""
     events = [
         {"type": "http.request", "body": piece, "more_body": number < len(pieces) - 1}
+        if piece is not None
+        else {"type": "http.disconnect"}
         for number, piece in enumerate(pieces)
     ]
     told: list[object] = []
@@ -386,12 +453,38 @@ async def test_asgi(kit, job):
     path, body = f"/{token_of(callbacks, job.receipt)}", report(job.id)
     start, end = await call_asgi(callbacks, path, [body[:5], body[5:]])
     large, _ = await call_asgi(callbacks, path, [b"x" * 200_000] * 9)
+    cut, _ = await call_asgi(callbacks, path, [body[:5], None])
 
     assert start == {"type": "http.response.start", "status": 200, "headers": []}
     assert end == {"type": "http.response.body", "body": b""}
     assert large["status"] == 413
+    assert cut["status"] == 400
     with pytest.raises(RuntimeError, match="not websocket"):
         await callbacks.asgi({"type": "websocket"}, asyncio.sleep, asyncio.sleep)
+
+
+@pytest.mark.parametrize(
+    ("method", "token", "status", "seconds"),
+    [("POST", "x" * 60, 404, 0), ("PUT", None, 405, 0), ("POST", None, 408, 10)],
+)
+async def test_asgi_reads_only_what_is_ours(kit, job, method, token, status, seconds):
+    """By ASGI too the address comes first, and reading the body has an end."""
+    callbacks, loop = receive_with(kit), asyncio.get_running_loop()
+    told: list[dict] = []
+
+    async def receive():
+        await asyncio.sleep(1)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(event):
+        told.append(event)
+
+    path, began = f"/{token or token_of(callbacks, job.receipt)}", loop.time()
+    scope = {"type": "http", "method": method, "path": path, "headers": []}
+    await callbacks.asgi(scope, receive, send)
+
+    assert told[0]["status"] == status
+    assert loop.time() - began == pytest.approx(seconds)
 
 
 @pytest.mark.looptime(False)
@@ -436,3 +529,23 @@ async def test_flood_of_reports_reads_at_its_pace(kit, emulator, job):
     await waiting
 
     assert 5 <= reads <= 21
+
+
+async def test_address_names_the_attempt(kit):
+    """After a second paid request, the report on each is told apart."""
+    callbacks = receive_with(kit)
+    receipt = Receipt("evolink", Ability.MUSIC)
+    token = token_of(callbacks, receipt, 7)
+
+    assert callbacks._read_token(token) == (receipt, 7)
+
+
+async def test_attempt_that_has_a_job_takes_no_other(kit, emulator, job):
+    """A report of somebody else's job does not become a second job of this submit."""
+    callbacks = receive_with(kit)
+    async with connect(emulator, "evolink") as other:
+        foreign = await other.submit(IDEA)
+    path = f"/{token_of(callbacks, job.receipt)}"
+
+    assert await callbacks.receive("POST", path, [], report(foreign.id)) == 409
+    assert [one.id async for one in kit.resume()] == [job.id]

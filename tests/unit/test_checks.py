@@ -8,11 +8,20 @@ from datetime import UTC, datetime
 import pytest
 
 from personakit.checks import (
+    check_journal,
+    check_timeout,
+    expect,
+    expect_count,
+    expect_function,
+    expect_one_of,
+    expect_seconds,
     is_address,
     is_sendable,
     moment_or_none,
     number_or_none,
 )
+from personakit.errors import InvalidRequest
+from personakit.journal import MemoryJournal
 
 HUGE = 10**400
 
@@ -91,3 +100,52 @@ def test_no_addresses(text):
 def test_sendable(text, expected):
     """Half of a surrogate pair cannot be sent."""
     assert is_sendable(text) is expected
+
+
+GOOD = [
+    lambda: expect("a", "x", "text", str),
+    lambda: expect("a", None, "text", str, type(None)),
+    lambda: expect_one_of("a", "x", ("x", "y")),
+    lambda: expect_count("a", 1),
+    lambda: expect_count("a", 0, 0),
+    lambda: expect_seconds("a", 0),
+    lambda: expect_seconds("a", 0.5),
+    lambda: expect_function("a", None),
+    lambda: expect_function("a", print),
+    lambda: check_journal(None),
+    lambda: check_journal("jobs.db"),
+    lambda: check_journal(MemoryJournal()),
+    lambda: check_timeout(math.inf),
+]
+
+
+@pytest.mark.parametrize("check", GOOD)
+def test_good_arguments_pass(check):
+    """What fits the rule is not refused."""
+    check()
+
+
+BAD = [
+    (lambda: expect("a", 7, "text", str), "a must be text, not int."),
+    (lambda: expect("a", str, "text", str), "a must be text, not the class str."),
+    (lambda: expect_one_of("a", [], ("x", "y")), "a must be one of x, y."),
+    (lambda: expect_one_of("a", "z", ("x", "y")), "a must be one of x, y."),
+    (lambda: expect_count("a", True), "a must be a whole number from 1."),
+    (lambda: expect_count("a", 1.0), "a must be a whole number from 1."),
+    (lambda: expect_count("a", -1, 0), "a must be a whole number from 0."),
+    (lambda: expect_seconds("a", "1"), "a must be a number of seconds from 0."),
+    (lambda: expect_seconds("a", -1), "a must be a number of seconds from 0."),
+    (lambda: expect_function("a", 7), "a must be a function."),
+    (lambda: check_journal(MemoryJournal), "journal must be a path"),
+    (lambda: check_timeout(None), "timeout must be a positive number of seconds"),
+]
+
+
+@pytest.mark.parametrize(("check", "message"), BAD)
+def test_bad_arguments_are_refused(check, message):
+    """The message names argument, rule and what came instead, and ends in a remedy."""
+    with pytest.raises(InvalidRequest) as caught:
+        check()
+
+    assert caught.value.message.startswith(message)
+    assert caught.value.message.endswith(f"{caught.value.remedy}.")

@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from personakit import Ability, MusicRequest, PersonaKit, demo
+from personakit import PersonaKit, demo
 from personakit.cli import _serve, cli
 from personakit.convert import parse_token
 from personakit.errors import ServiceUnavailable
-from personakit.journal import Entry, Mark, SqliteJournal
+from personakit.journal import SqliteJournal
 from personakit.providers import PROVIDERS
-from personakit.receipt import Receipt
+from tests.unit.journal.stores import WAYS, bring
 
 COMMAND = [sys.executable, "-m", "personakit"]
 
@@ -202,15 +202,13 @@ def test_taken_port_is_named():
 
 @pytest.fixture
 def journal(tmp_path):
-    """Write a journal with one submit of each kind of mark."""
+    """Write a journal with one submit in each state."""
     path = tmp_path / "jobs.db"
-    request = MusicRequest(idea="a rainy night")
 
     async def fill() -> None:
         kept = SqliteJournal(path)
-        for mark in Mark:
-            receipt = Receipt("sunoapi", Ability.MUSIC, job_id=None)
-            await kept.record(Entry(receipt, mark, request))
+        for state in WAYS:
+            await bring(kept, state, job_id=state)
         await kept.aclose()
 
     asyncio.run(fill())
@@ -231,9 +229,9 @@ def test_pending_lists_what_has_no_job(journal):
         "unknown",
     ]
     assert shown.stderr == "3 pending\n"
-    assert [line["mark"] for line in told] == ["intent", "sending", "unknown"]
-    assert told[0]["request"] == {"idea": "a rainy night"}
-    assert parse_token(told[0]["receipt"]).provider == "sunoapi"
+    assert [line["state"] for line in told] == ["intent", "sending", "unknown"]
+    assert told[0]["request"] == {"idea": "rain"}
+    assert parse_token(told[0]["receipt"]).provider == "evolink"
 
 
 def test_pending_of_the_usual_journal(journal, monkeypatch, tmp_path):

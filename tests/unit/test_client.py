@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,3 +88,13 @@ async def test_closing_what_was_never_opened_is_harmless():
     await kit.aclose()
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_report_about_a_closed_loop_is_harmless():
+    """A loop that was closed a moment ago does not make a report fail."""
+    kit, loop = PersonaKit("evolink", api_key="k"), asyncio.new_event_loop()
+    loop.close()
+    engine = SimpleNamespace(poller=SimpleNamespace(wake=None))
+    kit._engines = SimpleNamespace(items=lambda: [(loop, engine)])
+
+    assert kit._wake("j1") is None

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
-from personakit import JobFailed, MusicRequest, PersonaKitError, WaitTimeout
+from personakit import (
+    JobFailed,
+    MusicRequest,
+    PersonaKitError,
+    ServiceUnavailable,
+    WaitTimeout,
+)
 from personakit.emulator import Emulator, Fault
+from personakit.journal import SubmitState
+from personakit.pace import Pace
 from tests.conftest import connect
+from tests.journals import open_states
 
 IDEA = MusicRequest(idea="a rainy night")
 
@@ -54,6 +64,7 @@ async def test_settled_jobs_come_at_once(kit, emulator):
 async def test_no_jobs(kit):
     """Nothing to await is no error."""
     assert await collect(kit, []) == []
+    assert await collect(kit, [], timeout=math.inf) == []
 
 
 async def test_failed_job_raises_when_awaited(kit, emulator):
@@ -127,3 +138,37 @@ async def test_lost_job_tells_who_follows_it():
                 pass
 
     assert caught.value.receipt == job.receipt
+
+
+async def test_ends_are_written_down(kit):
+    """A job that was seen to end is not open any more; awaiting it delivers it."""
+    jobs = [await kit.submit(IDEA) for _ in range(20)]
+    await collect(kit, jobs)
+    states = {state for _, state in await open_states(kit)}
+    await asyncio.gather(*jobs)
+
+    assert states == {SubmitState.ENDED}
+    assert [job async for job in kit.resume()] == []
+
+
+async def test_deadline_brings_a_last_poll(emulator):
+    """A job that ended just before the deadline comes, however rare the polls are."""
+    async with connect(emulator, pace=Pace(shortest=900, longest=900)) as kit:
+        job = await kit.submit(IDEA)
+        done = await collect(kit, [job], timeout=300)
+
+    assert done == [job]
+    assert asyncio.get_running_loop().time() < 300
+
+
+async def test_time_out_tells_why_the_last_poll_failed(kit, emulator):
+    """The error of the last poll is part of the message, and the cause."""
+    job = await kit.submit(IDEA)
+    emulator.inject(Fault.status(503), on="read", times=None)
+    with pytest.raises(WaitTimeout, match="The last poll failed") as batch:
+        await collect(kit, [job], timeout=20)
+    with pytest.raises(WaitTimeout, match="The last poll failed") as single:
+        await job.result(timeout=20)
+
+    assert isinstance(batch.value.__cause__, ServiceUnavailable)
+    assert isinstance(single.value.__cause__, ServiceUnavailable)

@@ -8,6 +8,8 @@ import math
 import os
 import random
 import re
+import resource
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from personakit.errors import (
     InvalidRequest,
     MalformedAnswer,
     NotFound,
+    PersonaKitError,
     ServiceUnavailable,
 )
 from personakit.models import Track
@@ -42,11 +45,13 @@ async def transport() -> AsyncIterator[Transport]:
     await made.aclose()
 
 
-async def save(transport: Transport, url: str, to, **changes: object) -> Path:
+async def save(
+    transport: Transport, url: str, to, *, within: float = 5, **changes: object
+) -> Path:
     """Save the track as found at an address."""
     track = Track(**{**_fields(TRACK), "audio_url": url, **changes})
-    within = asyncio.get_running_loop().time() + 5
-    return await save_track(transport, track, to, deadline=within, loopback=True)
+    end = asyncio.get_running_loop().time() + within
+    return await save_track(transport, track, to, deadline=end, loopback=True)
 
 
 def _fields(track: Track) -> dict[str, object]:
@@ -125,7 +130,7 @@ async def test_existing_file_is_never_overwritten(transport, tmp_path):
 @pytest.mark.parametrize(
     ("title", "track_id", "name"),
     [
-        ("../../etc/passwd", "../x", "etc passwd _x.wav"),
+        ("../../etc/passwd", "../x", "etc passwd _x-d6b96a97d147.wav"),
         ("a\0b\nc", "id", "a b c id.wav"),
         (None, "id", "track id.wav"),
         ("...", "id", "track id.wav"),
@@ -361,13 +366,227 @@ async def test_progress_is_told(transport, tmp_path):
     assert {total for _, total in told} == {len(WAV)}
 
 
+UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+WHOLE_WAV = b"RIFF" + (100_004).to_bytes(4, "little") + b"WAVEfmt " + bytes(99_996)
+MP3 = b"ID3\x04" + bytes(100_000)
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
 async def test_unknown_length(transport, tmp_path):
-    """A host that does not announce a length is read to the end of the connection."""
-    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-    async with raw_server(head + WAV) as heard:
+    """Without an announced length, the file's own header says whether it is whole."""
+    requests: list[bytes] = []
+    cut, whole = UNTIL_CLOSE + WHOLE_WAV[:-1], UNTIL_CLOSE + WHOLE_WAV
+    path = await serve_all([cut, whole], requests, transport, tmp_path)
+
+    assert len(requests) == 2
+    assert path.read_bytes() == WHOLE_WAV
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        MP3,
+        MP3[:9],
+        b"RIFF\0\0\0\0WAVE" + bytes(9),
+        b"RIFF\xff\xff\xff\xffWAVE" + bytes(9),
+    ],
+    ids=["mp3", "short", "no size", "streamed"],
+)
+async def test_end_that_cannot_be_known(transport, tmp_path, body):
+    """A file that may be a half one is not saved, and not asked for again."""
+    async with raw_server(UNTIL_CLOSE + body) as heard:
+        with pytest.raises(MalformedAnswer, match="does not send the length"):
+            await save(transport, heard.url, tmp_path)
+
+    assert heard.connections == 1
+    assert os.listdir(tmp_path) == []
+
+
+async def test_cut_chunks(transport, tmp_path):
+    """A body in chunks is whole only with its last chunk."""
+    requests: list[bytes] = []
+    cuts = [CHUNKED + chunked(MP3), CHUNKED + chunked(MP3)[:-9]]
+    whole = CHUNKED + chunked(MP3) + chunked(b"")
+    path = await serve_all([*cuts, whole], requests, transport, tmp_path)
+
+    assert len(requests) == 3
+    assert path.read_bytes() == MP3
+
+
+async def test_names_of_headers_have_no_case(transport, tmp_path):
+    """A length announced in lower case counts."""
+    reply = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(MP3)
+    async with raw_server(reply + MP3) as heard:
         path = await save(transport, heard.url, tmp_path)
 
+    assert path.read_bytes() == MP3
+
+
+REFUSALS = [204, 206, 300, 304, 305, 400, 402, 405, 406, 409, 414, 416, 422, 451]
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+async def test_definite_status_is_not_repeated(transport, tmp_path, status):
+    """What will not change ends the download at once."""
+    reply = answer(b"", status=f"{status} No", headers="X-Odd: yes\r\n")
+    async with raw_server(reply) as h:
+        with pytest.raises(ServiceUnavailable, match=f"answered {status}") as caught:
+            await save(transport, h.url, tmp_path)
+
+    assert h.connections == 1
+    assert (caught.value.status, caught.value.retry_safe) == (status, False)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+async def test_passing_status_is_repeated(transport, tmp_path, status):
+    """What may change is tried again."""
+    requests: list[bytes] = []
+    replies = [answer(status=f"{status} Later"), answer(WAV)]
+    path = await serve_all(replies, requests, transport, tmp_path)
+
     assert path.read_bytes() == WAV
+
+
+async def test_location_of_no_redirect_is_not_followed(transport, tmp_path):
+    """Only a redirect leads elsewhere."""
+    async with raw_server(answer(WAV, headers="Location: /b\r\n")) as heard:
+        await save(transport, heard.url, tmp_path)
+
+    assert heard.connections == 1
+
+
+ODD_PLACES = [
+    b"http://[",
+    b"https://x.example:99999/a",
+    b"https://x.example:port/a",
+    b"https://m\xe9dia.example\xff/a",
+    b"/\xff\xfe",
+    b"https://%s.example/a" % (b"a" * 70),
+    b"https://a..b.example/a",
+    b"https://.example/a",
+    b"https://xn--\xc3\xa4.example/a",
+    b"https://\xf0\x9f\x8e\xb5.example:0/a",
+    b"https:///a",
+    b"//",
+    b"data:audio/wav,RIFF",
+    b"https://user:word@media.example/a",
+    b"%",
+    b"?" * 7000,
+]
+
+
+@pytest.mark.parametrize("place", ODD_PLACES, ids=lambda place: ascii(place[:30]))
+async def test_odd_redirects_are_typed_errors(transport, tmp_path, place, monkeypatch):
+    """Whatever a host writes as an address, the error is one of ours."""
+
+    async def resolve(_: object, host, port, **more: int):  # without the network
+        more["flags"] = more.get("flags", 0) | socket.AI_NUMERICHOST
+        return socket.getaddrinfo(host, port, **more)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolve)
+    reply = answer(status="302 Found", headers="Location: X\r\n").replace(b"X", place)
+    async with raw_server(reply) as heard:
+        with pytest.raises(PersonaKitError) as caught:
+            await save(transport, heard.url, tmp_path, within=0.2)
+
+    str(caught.value).encode()
+    assert os.listdir(tmp_path) == []
+
+
+async def test_unreadable_redirect_is_named(transport, tmp_path):
+    """An address that is none is the host's fault."""
+    reply = answer(status="302 Found", headers="Location: http://[\r\n")
+    async with raw_server(reply) as heard:
+        with pytest.raises(MalformedAnswer, match="address that cannot be read"):
+            await save(transport, heard.url, tmp_path)
+
+    assert heard.connections == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"https://{'a' * 70}.example/a", "https://a..b/c", "https://\ud800/a", 7],
+    ids=ascii,
+)
+async def test_odd_links_are_refused(transport, tmp_path, url):
+    """A link that nobody can open is not tried twice."""
+    track = Track("evolink", "j", "t", audio_url=url)
+    with pytest.raises(InvalidRequest, match="audio_url must"):
+        await save_track(transport, track, tmp_path, deadline=math.inf)
+
+
+async def test_nothing_is_opened_after_the_deadline(transport, tmp_path):
+    """A download whose time is up before it begins sends nothing."""
+    now = asyncio.get_running_loop().time()
+    async with raw_server(answer(WAV)) as heard:
+        track = Track("evolink", "j", "t", audio_url=heard.url)
+        with pytest.raises(ServiceUnavailable, match="deadline passed"):
+            await save_track(transport, track, tmp_path, deadline=now, loopback=True)
+
+    assert heard.connections == 0
+
+
+async def test_file_that_grows_too_large_for_the_disk(transport, tmp_path):
+    """A file that cannot be written is an error with its path, not repeated."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with raw_server(answer(WAV)) as heard:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        try:
+            with pytest.raises(PersonaKitError, match="cannot be written") as caught:
+                await save(transport, heard.url, tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert type(caught.value) is PersonaKitError
+    assert str(tmp_path) in caught.value.message
+    assert heard.connections == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "to", ["x" * 300, "x" * 300 + ".wav", "a\0b", "a\0b.wav", "\ud800/", "file/a.wav"]
+)
+async def test_paths_that_cannot_be(transport, tmp_path, to):
+    """A path that no file system takes is refused, and nothing is opened."""
+    (tmp_path / "file").write_text("a file")
+    async with raw_server(answer(WAV)) as heard:
+        with pytest.raises(InvalidRequest, match="to must be writable"):
+            await save(transport, heard.url, f"{tmp_path}/{to}")
+
+    assert heard.connections == 0
+
+
+async def test_long_ids_are_cut_but_stay_different(transport, tmp_path):
+    """No id is too long for a file name, and no two tracks share one."""
+    async with raw_server(answer(WAV)) as heard:
+        paths = [
+            await save(
+                transport, heard.url, tmp_path, title="心" * 999, track_id=number
+            )
+            for number in ("x" * 5000 + "1", "x" * 5000 + "2", "a/b", "a_b", "a.b")
+        ]
+
+    assert len(set(paths)) == 5
+    assert all(len(os.fsencode(path.name)) < 255 for path in paths)
+
+
+async def test_errors_of_the_callers_own_progress_pass(transport, tmp_path):
+    """What the caller's function raises is not mistaken for the network."""
+
+    def fail(*_: object) -> None:
+        raise BrokenPipeError
+
+    async with raw_server(answer(WAV)) as heard:
+        track = Track("evolink", "j", "t", audio_url=heard.url)
+        with pytest.raises(BrokenPipeError):
+            await save_track(transport, track, tmp_path, loopback=True, progress=fail)
+
+    assert os.listdir(tmp_path) == []
 
 
 async def test_announced_size_is_bounded(transport, tmp_path, monkeypatch):
@@ -444,7 +663,7 @@ async def test_file_system_without_links(transport, tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError(1, "Operation not permitted")
 
-    monkeypatch.setattr("personakit.download.os.link", refuse)
+    monkeypatch.setattr("personakit.partfile.os.link", refuse)
     async with raw_server(answer(WAV)) as heard:
         path = await save(transport, heard.url, tmp_path)
 

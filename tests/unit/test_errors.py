@@ -167,3 +167,32 @@ def test_every_class_tells_of_money_and_receipt(kind):
 
     assert "It may have been charged: look before paying again." in text
     assert text.endswith(f"Receipt: {RECEIPT.token}")
+
+
+ODD = "half \ud800, \x1b[2J, \0, \x9b"
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "journey",
+    [lambda error: error, copy.copy, attrs.evolve],
+    ids=["new", "copy", "evolve"],
+)
+def test_texts_can_be_printed(kind, journey):
+    """Whatever a service writes, an error can be printed, encoded and stored."""
+    names = {"message", "code", "request_id", "persona_id", "provider"}
+    names |= {field.name for field in attrs.fields(kind)} - FULL.keys()
+    error = journey(kind(**dict.fromkeys(names, ODD)))
+
+    assert r"half \ud800, \x1b[2J, \x00, \x9b" in str(error)
+    for name in names:
+        assert getattr(error, name) == r"half \ud800, \x1b[2J, \x00, \x9b"
+    for arg in error.args:
+        str(arg).encode()
+
+
+def test_printable_texts_stay_as_they_are():
+    """Other languages, emoji and line ends are not changed."""
+    text = "心中的光 👩\u200d🎤\n\tline"
+
+    assert PersonaKitError(text, code=text).message == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 
 import pytest
 
@@ -154,3 +155,30 @@ def test_what_was_written_down_is_known_again():
     assert history.take_unwritten() == []
     assert ask(later, estimate=30) == ask(history, estimate=30)
     assert later.take_unwritten() == []
+
+
+def test_threads_share_a_history():
+    """What another thread learns in the middle of a step is kept."""
+    history = History()
+    history.record("music", 60, estimate=60)
+    other = threading.Thread(
+        target=history.record, args=("music", 61), kwargs={"estimate": 60}
+    )
+
+    class Kind(str):
+        """Lets the other thread go on at the second look into the memory."""
+
+        __slots__ = ()
+        looks = 0
+
+        def __hash__(self) -> int:
+            Kind.looks += 1
+            if Kind.looks == 2:
+                other.start()
+                other.join(timeout=0.05)
+            return super().__hash__()
+
+    history.record(Kind("music"), 62, estimate=60)
+    other.join()
+
+    assert len(history._past["music"].lengths.values) == 3

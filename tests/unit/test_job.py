@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
-from personakit import Job, JobState, MusicRequest, Persona, PersonaRequest, Snapshot
+from personakit import (
+    Job,
+    JobState,
+    MusicRequest,
+    Persona,
+    PersonaKit,
+    PersonaRequest,
+    Snapshot,
+)
 from personakit.errors import JobFailed
-from personakit.history import History
-from personakit.journal import Entry, Mark, MemoryJournal
+from personakit.journal import SubmitState
 from personakit.models import TrackRef
 from personakit.receipt import Ability, Receipt
-from tests.journals import open_marks
+from tests.journals import open_states, put
 
 RECEIPT = Receipt("evolink", Ability.PERSONA, job_id="task-unified-1")
+VOICE = PersonaRequest(TrackRef("task-unified-0", "t"), name="V", description="d")
+NOBODY = "http://127.0.0.1:1"
 
 
 async def nobody():
@@ -46,24 +53,19 @@ def test_repr_tells_kind_id_and_state():
 
 
 async def test_job_that_is_over_from_the_start_needs_no_reading():
-    """It yields its one snapshot, and its receipt is closed once it has been seen."""
+    """It yields its one snapshot, and its end is written down, but not delivered."""
     final = Snapshot("j", JobState.COMPLETED, "done", result=Persona("p", "evolink"))
-    journal = MemoryJournal()
-    await journal.record(Entry(RECEIPT, Mark.ACCEPTED))
-    asked: list[int] = []
+    async with PersonaKit("evolink", api_key="k", base_url=NOBODY) as kit:
+        receipt = await put(kit, SubmitState.ACCEPTED, VOICE, job_id="j")
+        job = Job(receipt, here=kit._here, timeout=9, snapshot=final)
+        before = await open_states(kit)
+        seen = [one async for one in job.updates()]
+        seen += [one async for one in job.updates()]
+        after = await open_states(kit)
 
-    async def here() -> SimpleNamespace:
-        asked.append(1)
-        return SimpleNamespace(journal=journal, history=History())
-
-    job = Job(RECEIPT, here=here, timeout=9, snapshot=final)
-    before = await open_marks(journal)
-    seen = [one async for one in job.updates()] + [one async for one in job.updates()]
-
-    assert before == ((RECEIPT, Mark.ACCEPTED),)
-    assert seen == [final, final]
-    assert await open_marks(journal) == ()
-    assert asked == [1, 1]
+    assert before == ((receipt, SubmitState.ACCEPTED),)
+    assert [one.result.id for one in seen] == ["p", "p"]
+    assert after == ((receipt, SubmitState.ENDED),)
 
 
 def test_result_is_completed_by_the_request():

@@ -8,24 +8,26 @@ import attrs
 import pytest
 
 from personakit import (
-    CoverRequest,
     InsufficientCredits,
     InvalidRequest,
     MusicRequest,
     OutcomeUnknown,
     PersonaKitError,
-    RateLimited,
+    PersonaRequest,
     WaitTimeout,
 )
 from personakit.emulator import Fault
-from personakit.journal import Entry, Mark, MemoryJournal
+from personakit.journal import Account, MemoryJournal, SubmitState
+from personakit.journal.steps import Accept, Start, Step, Verdict
 from personakit.limits import Limit, Limits
-from personakit.receipt import Receipt
 from tests.conftest import connect
 from tests.contract.worlds import connect as connect_to
 from tests.contract.worlds import seed
+from tests.journals import put, restart
 
 SONG = MusicRequest(idea="a rainy night")
+TOLD = MusicRequest(lyrics="[Verse]\nBlue", style="jazz", title="Blue hour")
+"""The service tells the texts of this one, but only when it has ended."""
 
 
 @pytest.fixture
@@ -95,8 +97,9 @@ async def test_key_of_another_request_is_refused(kit, emulator):
     await kit.submit(SONG, key="k")
     with pytest.raises(InvalidRequest, match="key"):
         await kit.submit(attrs.evolve(SONG, idea="the sun"), key="k")
+    persona = PersonaRequest(seed(emulator, "evolink"), name="n", description="d")
     with pytest.raises(InvalidRequest, match="key"):
-        await kit.submit(CoverRequest("https://x.example/a.mp3", style="s"), key="k")
+        await kit.submit(persona, key="k")
 
     assert len(emulator.charges) == 1
 
@@ -126,32 +129,38 @@ async def test_lost_answer_is_not_paid_again(emulator):
 
 @attrs.define
 class SharedJournal(MemoryJournal):
-    """Tells that another process has what is not accepted yet."""
+    """A journal that another process shares, which is alive."""
 
-    owner: bool = True
+    def _is_alive(self, worker: str) -> bool:
+        return worker in {self.worker, "other"}
 
-    async def find(self, key: str) -> Entry | None:
-        entry = await super().find(key)
-        return entry and attrs.evolve(entry, is_held=self.owner)
+    async def apply_elsewhere(self, account: Account, step: Step) -> Verdict:
+        """Take a step as the other process."""
+        mine, self.worker = self.worker, "other"
+        try:
+            return await super().apply(account, step)
+        finally:
+            self.worker = mine
 
 
-async def begin_elsewhere(kit, journal, mark: Mark) -> Receipt:
-    """Leave in the journal what another process is doing under the key "k"."""
-    name, _ = await kit._find_latest("k")
-    receipt = Receipt("evolink", SONG.ability, name)
-    await journal.record(Entry(receipt, mark, SONG, sender="other"))
-    return receipt
+class Elsewhere:
+    """The other process as `put` uses it."""
+
+    def __init__(self, journal: SharedJournal) -> None:
+        self.apply = journal.apply_elsewhere
 
 
 async def test_waits_for_who_sends(emulator):
     """While another process that is alive sends, its job is waited for."""
     journal = SharedJournal()
     async with connect(emulator, journal=journal) as kit:
-        receipt = await begin_elsewhere(kit, journal, Mark.SENDING)
+        other = Elsewhere(journal)
+        receipt = await put(kit, SubmitState.SENDING, SONG, caller_key="k", by=other)
         waiting = asyncio.create_task(kit.submit(SONG, key="k"))
         await asyncio.sleep(2)
-        named = receipt.with_job("task-unified-1")
-        await journal.record(Entry(named, Mark.ACCEPTED))
+        assert not waiting.done()
+        accept = Accept(receipt.key, 1, "task-unified-1")
+        await journal.apply_elsewhere((await kit._here()).account, accept)
         job = await waiting
 
     assert job.id == "task-unified-1"
@@ -162,13 +171,15 @@ async def test_wait_for_who_sends_has_an_end(emulator):
     """At the deadline nothing was sent here, and the error says why."""
     journal = SharedJournal()
     async with connect(emulator, journal=journal) as kit:
-        await begin_elsewhere(kit, journal, Mark.INTENT)
+        other = Elsewhere(journal)
+        await put(kit, SubmitState.INTENT, SONG, caller_key="k", by=other)
         with pytest.raises(PersonaKitError, match="just now") as caught:
             await kit.submit(SONG, key="k", timeout=3)
 
     assert caught.value.retry_safe
     assert caught.value.charged == "no"
     assert emulator.charges == ()
+    assert asyncio.get_running_loop().time() <= 3.1
 
 
 @pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "accepted"])
@@ -181,8 +192,8 @@ async def test_who_leaves_the_queue_takes_nothing_back(emulator, is_lost):
             emulator.inject(Fault.drop(), on="submit")
         first = asyncio.create_task(kit.submit(SONG, key="k"))
         await asyncio.sleep(1)
-        with pytest.raises(RateLimited):
-            await kit.submit(SONG, key="k", timeout=45)
+        with pytest.raises(PersonaKitError, match="just now") as caught:
+            await kit.submit(SONG, key="k", timeout=20)
         [outcome] = await asyncio.gather(first, return_exceptions=True)
         open_jobs = [job.key async for job in kit.resume()]
         if is_lost:
@@ -193,25 +204,31 @@ async def test_who_leaves_the_queue_takes_nothing_back(emulator, is_lost):
             assert open_jobs == [None, "k"]
             assert (await kit.submit(SONG, key="k")).id == outcome.id
 
+    assert caught.value.charged == "no"
     assert len(emulator.charges) == 2
 
 
-class RivalJournal(MemoryJournal):
-    """Lets another process send just before we would, and be accepted."""
+@attrs.define
+class RivalJournal(SharedJournal):
+    """Lets the other process send just before we would, and be accepted."""
 
-    async def record(self, entry: Entry) -> Entry:
-        if entry.mark is Mark.SENDING and entry.sender != "rival":
-            await super().record(attrs.evolve(entry, sender="rival"))
-            stands = await super().record(entry)
-            named = entry.receipt.with_job("task-unified-1")
-            await super().record(Entry(named, Mark.ACCEPTED))
-            return stands
-        return await super().record(entry)
+    async def apply(self, account: Account, step: Step) -> Verdict:
+        if isinstance(step, Start):
+            self.worker = "mine, dead"
+            await self.apply_elsewhere(account, step)
+            self.worker = "mine"
+            verdict = await super().apply(account, step)
+            accept = Accept(step.key, step.attempt + 1, "task-unified-1")
+            await self.apply_elsewhere(account, accept)
+            return verdict
+        return await super().apply(account, step)
 
 
 async def test_who_comes_second_does_not_send(emulator):
-    """The journal lets one of two send; the other takes up the job."""
-    async with connect(emulator, journal=RivalJournal()) as kit:
+    """The journal lets one of two send; the other takes the job of the first."""
+    journal = RivalJournal()
+    async with connect(emulator, journal=journal) as kit:
+        restart(kit)
         job = await kit.submit(SONG, key="k")
 
     assert job.id == "task-unified-1"
@@ -219,44 +236,34 @@ async def test_who_comes_second_does_not_send(emulator):
 
 
 async def test_lost_answer_is_found_where_the_service_tells(kit, emulator):
-    """Submitted again, a lost job is taken up if the service shows it."""
+    """Submitted again, a lost job is found if the service shows its texts."""
     emulator.inject(Fault.drop(), on="submit")
     with pytest.raises(OutcomeUnknown):
-        await kit.submit(SONG, key="k")
-    job = await kit.submit(SONG, key="k")
+        await kit.submit(TOLD, key="k")
+    with pytest.raises(OutcomeUnknown):  # no text is told before the end
+        await kit.submit(TOLD, key="k")
+    await asyncio.sleep(200)
+    job = await kit.submit(TOLD, key="k")
 
     assert [charge.job_id for charge in emulator.charges] == [job.id]
 
 
-@attrs.define
-class LateJournal(MemoryJournal):
-    """Answers once with what was true before."""
+async def test_who_died_while_sending_is_a_lost_answer(kit, emulator):
+    """What a dead process was sending is not sent again, and not waited for."""
+    receipt = await put(kit, SubmitState.SENDING, SONG, caller_key="k")
+    restart(kit)
+    with pytest.raises(OutcomeUnknown) as caught:
+        await kit.submit(SONG, key="k", timeout=5)
 
-    late: Entry | None = None
-
-    async def find(self, key: str) -> Entry | None:
-        late, self.late = self.late, None
-        return late or await super().find(key)
-
-
-async def test_sending_that_ends_while_it_is_looked_up(emulator):
-    """What has been accepted meanwhile is no lost answer."""
-    journal = LateJournal()
-    async with connect(emulator, journal=journal) as kit:
-        job = await kit.submit(SONG, key="k")
-        journal.late = Entry(attrs.evolve(job.receipt, job_id=None), Mark.SENDING, SONG)
-        again = await kit._submit_once(SONG, "k", deadline=1e9)
-
-    assert again.id == job.id
-    assert len(emulator.charges) == 1
+    assert caught.value.receipt.key == receipt.key
+    assert emulator.charges == ()
 
 
-async def test_who_died_before_sending_is_followed(emulator):
-    """An intent that nobody has any more is sent."""
-    journal = SharedJournal(owner=False)
-    async with connect(emulator, journal=journal) as kit:
-        await begin_elsewhere(kit, journal, Mark.INTENT)
-        job = await kit.submit(SONG, key="k")
+async def test_who_died_before_sending_is_followed(kit, emulator):
+    """An intent of a dead process is sent."""
+    await put(kit, SubmitState.INTENT, SONG, caller_key="k")
+    restart(kit)
+    job = await kit.submit(SONG, key="k")
 
     assert [charge.job_id for charge in emulator.charges] == [job.id]
 
@@ -280,3 +287,15 @@ async def test_workflow_goes_on_where_it_ended(emulator, name):
     assert [t.track_id for t in again.tracks] == [t.track_id for t in first.tracks]
     assert len(emulator.charges) == paid + 1
     assert other
+
+
+async def test_who_joins_the_job_of_a_dead_process_works_on_it(kit, emulator):
+    """Nobody else resumes a job that a submit under its key has returned."""
+    first = await kit.submit(SONG, key="order 1")
+    restart(kit)
+    again = await kit.submit(SONG, key="order 1")
+    account = (await kit._here()).account
+    record = await kit._journal.find_by_caller_key(account, "order 1")
+
+    assert again.id == first.id
+    assert record.worker == kit._journal.worker

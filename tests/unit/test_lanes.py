@@ -8,8 +8,13 @@ import random
 
 import pytest
 
-from personakit import InvalidRequest, PersonaKitError, RateLimited
-from personakit.lanes import Lane, OwnLane
+from personakit import (
+    InvalidRequest,
+    PersonaKitError,
+    RateLimited,
+    ServiceUnavailable,
+)
+from personakit.lanes import IN_FLIGHT, RESERVED, Lane, OwnLane
 from personakit.limits import UNKNOWN, Limit
 
 
@@ -22,8 +27,8 @@ class Service:
         self.arrived: list[float] = []
         self.order: list[int] = []
 
-    async def ask(self, number: int, within: float = math.inf) -> None:
-        await self.lane.enter(within)
+    async def ask(self, number: int, deadline: float = math.inf) -> None:
+        await self.lane.enter(deadline)
         await asyncio.sleep(self.chance.uniform(0, 0.5))  # on the way
         self.arrived.append(asyncio.get_running_loop().time())
         self.order.append(number)
@@ -87,9 +92,54 @@ async def test_who_has_no_time_is_told_before_anything_is_asked():
     assert caught.value.retry_safe
     assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.01)
     lane.leave()
-    await lane.enter(11)
+    await lane.enter(5 + 11)
 
     assert asyncio.get_running_loop().time() == pytest.approx(15, abs=0.01)
+
+
+async def test_passed_deadline_takes_no_place():
+    """Whoever comes too late is told so, even if there is a place."""
+    lane = OwnLane(UNKNOWN)
+    await asyncio.sleep(5)
+    with pytest.raises(ServiceUnavailable, match="deadline passed"):
+        await lane.enter(5)
+
+    assert lane.held == 0
+
+
+async def test_direct_calls_pass_waiting_polls():
+    """Polls that hang leave a few places for direct calls, which queue for more."""
+    lane = OwnLane(UNKNOWN)
+    polls = [lane.ask() for _ in range(IN_FLIGHT + 1)]
+    is_full = not lane.try_enter()
+    direct = [asyncio.create_task(lane.enter()) for _ in range(RESERVED + 1)]
+    await asyncio.sleep(1)
+    passed = sum(task.done() for task in direct)
+    lane.leave()  # one of all: a direct call waits for that place, a poll for more
+    await direct[-1]
+    waiting = polls[-1].done()
+    for _ in range(RESERVED + 1):
+        lane.leave()
+
+    assert is_full
+    assert passed == RESERVED
+    assert not waiting
+    assert polls[-1].done()
+    assert lane.held == IN_FLIGHT
+
+
+async def test_waiting_direct_calls_hold_polls_back():
+    """A poll does not pass a direct call that waits for the account's limit."""
+    lane = OwnLane(Limit(1, 10))
+    await lane.enter()
+    direct = asyncio.create_task(lane.enter())
+    await asyncio.sleep(1)
+    poll = lane.ask()
+    lane.leave()
+    await direct
+
+    assert not poll.done()
+    assert not lane.try_enter()
 
 
 async def test_cancelled_waiters_take_no_place():
@@ -211,7 +261,8 @@ async def test_closed_lane_lets_nobody_wait():
     await asyncio.sleep(1)
     waiters[0].cancel()
     await asyncio.sleep(0)
-    lane._waiting.appendleft(done := asyncio.get_running_loop().create_future())
+    done = asyncio.get_running_loop().create_future()
+    lane._waiting.appendleft((done, 1))
     done.cancel()
     await lane.aclose()
     with pytest.raises(PersonaKitError, match="client was closed"):
@@ -231,7 +282,7 @@ async def test_waiters_that_left_are_passed_over():
         waiter.cancel()
     await asyncio.wait_for(waiters[3], 11)
     with pytest.raises(RateLimited):
-        await lane.enter(1)
+        await lane.enter(asyncio.get_running_loop().time() + 1)
     await lane.aclose()
 
     assert lane.held == 1

@@ -50,12 +50,43 @@ def test_pause_is_never_too_short_or_endless(sighting):
     assert pause <= max(60, sighting.outlook.median, asked)
 
 
-@given(seconds=some.floats(min_value=1, max_value=1e6), sighting=SIGHTINGS)
-def test_service_always_wins(seconds, sighting):
-    """A Retry-After decides, whatever else is known."""
-    asked = attrs.evolve(sighting, retry_after=seconds)
+@given(seconds=some.floats(min_value=10, max_value=60), sighting=SIGHTINGS)
+def test_service_decides_after_a_failure(seconds, sighting):
+    """A Retry-After that comes with a failure decides, whatever else is known."""
+    failures = max(sighting.failures, 1)
+    asked = attrs.evolve(sighting, retry_after=seconds, failures=failures)
 
     assert Pace().pause(asked) == seconds
+
+
+@pytest.mark.parametrize("asked", [3600, 1e9])
+def test_one_failure_does_not_hide_a_job(asked):
+    """A Retry-After of an hour costs a minute: the read is about a paid job."""
+    assert Pace().pause(Sighting(50, MINUTE, failures=1, retry_after=asked)) == 60
+
+
+@pytest.mark.parametrize("asked", [1e-6, 0.2])
+def test_tiny_retry_after_backs_off(asked):
+    """Where the service asks for next to nothing, failures back off as ever."""
+    pauses = [
+        Pace().pause(Sighting(50, MINUTE, failures=failures, retry_after=asked))
+        for failures in range(1, 6)
+    ]
+
+    assert pauses == [1, 2, 4, 8, 10]
+
+
+@pytest.mark.parametrize("estimate", [3_600, 60_000, 1e9])
+@pytest.mark.parametrize("name", PACES)
+def test_absurd_estimate_blinds_nobody(name, estimate):
+    """Milliseconds for seconds, for example: looks still come within a minute."""
+    pauses = [
+        PACES[name].pause(Sighting(age, Outlook(estimate, 0.4), chance=1.0))
+        for age in (0, 30, 300)
+    ]
+
+    assert max(pauses) <= 60
+    assert pauses[0] <= 45 or name == "thrifty"
 
 
 @pytest.mark.parametrize("asked", [0, 0.0, None])
@@ -65,11 +96,6 @@ def test_nothing_asked_is_no_pause_asked(asked):
 
     assert Pace().pause(Sighting(50, MINUTE, retry_after=asked)) == usual
     assert Pace().pause(Sighting(50, MINUTE, failures=3, retry_after=asked)) == 4
-
-
-def test_pause_asked_for_is_not_below_the_shortest():
-    """A service that asks for less than the shortest pause gets the shortest."""
-    assert Pace().pause(Sighting(50, MINUTE, retry_after=0.2)) == 0.5
 
 
 def test_failures_back_off():

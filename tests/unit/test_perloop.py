@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import pytest
+
 from personakit.perloop import PerLoop
 
 
@@ -72,3 +74,86 @@ def test_threads_have_values_of_their_own():
 
     assert seen[0] is not seen[1]
     assert all(thing.is_closed for thing in seen)
+
+
+def test_closed_loop_is_served_no_more():
+    """A loop that was closed without ado is dropped, with what it held."""
+    things = PerLoop(Thing, Thing.close)
+    loop = asyncio.new_event_loop()
+    thing = loop.run_until_complete(things.here())
+    before = things.items()
+    loop.close()
+
+    assert before == [(loop, thing)]
+    assert things.items() == []
+    assert not things
+
+
+class Slow(Thing):
+    """Takes a while to close, and notes each try."""
+
+    tries = 0
+
+    async def close(self) -> None:
+        self.tries += 1
+        await asyncio.sleep(10)
+        self.is_closed = True
+
+
+async def test_interrupted_closing_is_finished_by_the_next():
+    """Who is cancelled while closing leaves it to go on; the next call waits for it."""
+    things = PerLoop(Slow, Slow.close)
+    thing = await things.here()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await things.aclose()
+    was_closed = thing.is_closed
+    await things.aclose()
+
+    assert not was_closed
+    assert (thing.is_closed, thing.tries) == (True, 1)
+    assert asyncio.get_running_loop().time() == 10
+
+
+async def test_value_opened_while_another_closes_is_kept():
+    """A call during an interrupted closing opens a value of its own."""
+    things = PerLoop(Slow, Slow.close)
+    first = await things.here()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await things.aclose()
+    second = await things.here()
+    await asyncio.sleep(20)
+
+    assert first.is_closed
+    assert await things.here() is second
+    await things.aclose()
+    assert second.is_closed
+
+
+@pytest.mark.looptime(False)
+def test_loop_that_ends_during_closing_closes_all_the_same():
+    """A closing that the end of the loop cancels is made up for."""
+
+    class Patient(Thing):
+        tries = 0
+
+        async def close(self) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                await asyncio.sleep(60)
+            self.is_closed = True
+
+    things = PerLoop(Patient, Patient.close)
+
+    async def leave() -> Patient:
+        thing = await things.here()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await things.aclose()
+        return thing
+
+    thing = asyncio.run(leave())
+
+    assert (thing.is_closed, thing.tries) == (True, 2)
+    assert not things

@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import aclosing
+from contextvars import ContextVar
 from statistics import fmean
 
 import attrs
@@ -15,6 +16,8 @@ import pytest
 
 from personakit.errors import (
     AuthenticationError,
+    InsufficientCredits,
+    InvalidRequest,
     NotFound,
     PersonaKitError,
     RateLimited,
@@ -25,8 +28,9 @@ from personakit.lanes import IN_FLIGHT, OwnLane
 from personakit.limits import Limit
 from personakit.models import JobState, Persona, Snapshot
 from personakit.pace import Pace, Sighting
-from personakit.poller import EARLY_PATIENCE, PATIENCE, Poller
+from personakit.poller import Poller
 from personakit.waits import follow, settle
+from personakit.watch import EARLY_PATIENCE, KEPT, KEPT_FOR, PATIENCE
 
 PERSONA = Persona("p1", "evolink")
 DONE = Snapshot("j1", JobState.COMPLETED, "completed", result=PERSONA)
@@ -241,29 +245,14 @@ async def test_unknown_state_is_logged_once(caplog):
 
 
 async def test_without_waiters_nothing_is_read():
-    """When the last waiter leaves, the readings stop, the one under way included."""
-    poller = Poller(STEADY)
-    started = asyncio.Event()
-    ended: list[str] = []
+    """When the last waiter leaves, no further poll is started."""
+    poller, service = Poller(STEADY), Service(at=lambda _: QUEUED)
+    waiting = asyncio.create_task(wait(poller, service))
+    await asyncio.sleep(2.5)
+    waiting.cancel()
+    await asyncio.sleep(1000)
 
-    async def read(_) -> Snapshot[Persona]:
-        started.set()
-        try:
-            await asyncio.sleep(1000)
-        finally:
-            ended.append("cancelled")
-        return DONE
-
-    task = asyncio.create_task(
-        anext(follow(poller, "j1", Reads(read), latest=None, age=0))
-    )
-    await started.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await asyncio.sleep(1)
-
-    assert ended == ["cancelled"]
+    assert service.times == [0, 1, 2]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -505,7 +494,7 @@ class Fleet:
             )
             for job_id in self.ends
         )
-        return await asyncio.gather(*waits)
+        return [watch.snapshot for watch in await asyncio.gather(*waits)]
 
 
 async def test_due_jobs_are_read_together():
@@ -634,3 +623,420 @@ async def test_turn_that_nobody_needs_is_given_back():
     await asyncio.sleep(20)
 
     assert lane.try_enter()
+
+
+async def wait_briefly(poller, service, seconds, *, job_id="j1", latest=QUEUED, age=0):
+    """Wait for a job again and again; return when its end was noticed."""
+    loop = asyncio.get_running_loop()
+    while True:
+        deadline = loop.time() + seconds
+        watch = await settle(
+            poller,
+            job_id,
+            service,
+            latest=latest,
+            age=age + loop.time(),
+            deadline=deadline,
+        )
+        if watch.snapshot is not None and watch.snapshot.state.is_final:
+            return loop.time()
+        assert loop.time() <= deadline + 0.001
+
+
+@pytest.mark.parametrize("timeout", [0.05, 0.3, 2.0])
+async def test_short_waits_continue_one_plan(timeout):
+    """Waits of two seconds, one after another, see the end as soon as a long one."""
+    service = Service(at=lambda now: DONE if now >= 5 else QUEUED)
+    noticed = await wait_briefly(Poller(Pace()), service, timeout)
+
+    assert 5 <= noticed <= 7
+    assert len(service.times) <= 4
+
+
+async def test_plan_is_not_used_up_while_nobody_waits():
+    """Between two waits nothing is read; a poll that came due is made up for."""
+    service = Service(at=lambda now: DONE if now >= 40 else QUEUED)
+    poller, loop = Poller(Rare()), asyncio.get_running_loop()
+    waiting = asyncio.create_task(wait(poller, service, latest=QUEUED))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    await asyncio.sleep(99)
+    read_meanwhile = service.times.copy()
+
+    assert await wait(poller, service, latest=QUEUED) == [QUEUED, DONE]
+    assert read_meanwhile == []
+    assert service.times == [pytest.approx(100, abs=0.11)]
+    assert loop.time() < 100.2
+
+
+async def test_poll_that_outlasts_its_wait_serves_the_next():
+    """Where answers take longer than each wait, the end is noticed all the same."""
+    polls = 0
+
+    async def read(_) -> Snapshot[Persona]:
+        nonlocal polls
+        polls += 1
+        await asyncio.sleep(3)
+        return DONE
+
+    noticed = await wait_briefly(Poller(STEADY), Reads(read), 0.5, latest=None)
+
+    assert noticed <= 3.6
+    assert polls == 1
+
+
+async def test_report_between_two_waits_is_kept():
+    """A job that was reported while nobody waited is read by the next wait at once."""
+    poller, service = Poller(Rare()), Service(DONE)
+    waiting = asyncio.create_task(wait(poller, service, latest=QUEUED))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    await asyncio.sleep(1)
+    poller.wake("j1")
+    await asyncio.sleep(1)
+    await wait(poller, service, latest=QUEUED)
+
+    assert service.times == [pytest.approx(3, abs=0.11)]
+
+
+async def test_plans_of_old_waits_are_few():
+    """However many jobs are left, few plans are kept, and none for long."""
+    poller, service = Poller(Rare()), Service()
+
+    def leave(number: int) -> None:
+        job_id = f"j{number}"
+        end = asyncio.get_running_loop().create_future()
+        watch = poller.attend(job_id, service, end, latest=QUEUED, age=0)
+        poller.leave(watch, end)
+
+    for number in range(KEPT + 500):
+        leave(number)
+    many = len(poller._kept._watches)
+    await asyncio.sleep(KEPT_FOR)
+    leave(-1)
+
+    assert many == KEPT
+    assert len(poller._kept._watches) == 1
+
+
+async def test_error_while_nobody_waits_is_no_news():
+    """A poll that failed for good after the last waiter left is made again."""
+    fails = [AuthenticationError("wrong key")]
+
+    async def read(_) -> Snapshot[Persona]:
+        await asyncio.sleep(1)
+        if fails:
+            raise fails.pop()
+        return DONE
+
+    poller, reads = Poller(STEADY), Reads(read)
+    waiting = asyncio.create_task(wait(poller, reads))
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    await asyncio.sleep(5)
+    poller.wake("j1")
+
+    assert await wait(poller, reads) == [DONE]
+
+
+async def test_break_between_waits_is_no_outage():
+    """One failure before and one after a long break do not end the wait."""
+    service = Service(BUSY, BUSY, DONE)
+    poller = Poller(STEADY)
+    waiting = asyncio.create_task(wait(poller, service))
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    await asyncio.sleep(500)
+
+    assert await wait(poller, service) == [DONE]
+
+
+async def test_absurd_estimate_blinds_nobody():
+    """An estimate in milliseconds costs less than a minute."""
+    service = Service(at=lambda now: DONE if now >= 20 else QUEUED)
+    told = attrs.evolve(QUEUED, estimated_time=60_000.0)
+    await wait(Poller(Pace()), service, latest=told)
+
+    assert asyncio.get_running_loop().time() <= 60
+    assert len(service.times) <= 3
+
+
+@pytest.mark.parametrize(("timeout", "reads"), [(12.0, 1), (2.0, 0), (0.5, 0)])
+async def test_last_poll_before_the_deadline(timeout, reads):
+    """A job is polled shortly before the deadline unless it is known well enough."""
+    service = Service(at=lambda now: DONE if now >= 10 else QUEUED)
+    watch = await settle(
+        Poller(Rare()), "j1", service, latest=QUEUED, age=0.0, deadline=timeout
+    )
+
+    assert len(service.times) == reads
+    assert watch.snapshot == (DONE if reads else QUEUED)
+    assert watch.last_error is None
+
+
+async def test_last_poll_respects_a_retry_after():
+    """A service that asked for a pause gets it, and the wait knows why it failed."""
+    refused = ServiceUnavailable("busy", retry_safe=True, retry_after=50.0)
+    service = Service(at=lambda _: refused)
+    watch = await settle(
+        Poller(STEADY), "j1", service, latest=None, age=0.0, deadline=20.0
+    )
+
+    assert service.times == [0]
+    assert watch.last_error is refused
+
+
+async def test_last_poll_after_a_failure():
+    """A failed poll of long ago is repeated before the deadline."""
+    service = Service(BUSY, DONE)
+    watch = await settle(
+        Poller(Rare(longest=60)), "j1", service, latest=None, age=0.0, deadline=20.0
+    )
+
+    assert service.times == [0, 19]
+    assert watch.snapshot == DONE
+
+
+async def test_cancelled_reading_strands_nobody():
+    """A reading that somebody cancels from outside is made again."""
+    started = asyncio.Event()
+    polls = 0
+
+    async def read(_) -> Snapshot[Persona]:
+        nonlocal polls
+        polls += 1
+        started.set()
+        await asyncio.sleep(1)
+        return DONE
+
+    waiting = asyncio.create_task(wait(Poller(STEADY), Reads(read)))
+    await started.wait()
+    for task in asyncio.all_tasks() - {waiting, asyncio.current_task()}:
+        task.cancel()
+
+    assert await waiting == [DONE]
+    assert polls == 2
+
+
+async def test_bug_in_a_listener_strands_nobody_else():
+    """A listener that raises ends the wait with its error; the poller goes on."""
+    poller, fleet = Poller(STEADY), Fleet({"a": 1.5, "b": 2.5}, at_once=50)
+    calls = 0
+
+    def fail(_) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError
+
+    watch = poller.attend("a", fleet, fail, latest=QUEUED, age=0.0)
+    other = await settle(poller, "b", fleet, latest=QUEUED, age=0.0, deadline=math.inf)
+
+    assert isinstance(watch.error, ZeroDivisionError)
+    assert other.snapshot.result == PERSONA
+
+
+@pytest.mark.parametrize("latest", [QUEUED, None], ids=["reported", "unknown"])
+async def test_reported_and_unknown_jobs_are_read_first(latest):
+    """Among 400 due jobs a reported one, or one never read, does not wait its turn."""
+    loop = asyncio.get_running_loop()
+    poller = Poller(STEADY, lane=OwnLane(Limit(2, 0.1)))
+    crowd = Fleet({f"j{n}": 1e9 for n in range(400)})
+    waiting = asyncio.create_task(crowd.end_all(poller))
+    await asyncio.sleep(30)
+    service = Service(at=lambda _: DONE)
+    single = asyncio.create_task(wait(poller, service, job_id="single", latest=latest))
+    if latest is not None:
+        await asyncio.sleep(5)
+    began = loop.time()
+    poller.wake("single" if latest else "another")
+    await single
+    waiting.cancel()
+
+    assert loop.time() - began <= 0.31
+
+
+async def test_report_about_an_ended_or_unknown_job_is_harmless():
+    """A late report, or one about a job of others, starts nothing."""
+    poller, service = Poller(STEADY), Service(DONE)
+
+    async def read(_) -> Snapshot[Persona]:
+        await asyncio.sleep(1)
+        return await service.read("")
+
+    waiting = asyncio.create_task(wait(poller, Reads(read)))
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    await asyncio.sleep(1)
+    poller.wake("j1")
+    await asyncio.sleep(5)
+
+    assert len(service.times) == 1
+
+
+async def test_forgotten_job_is_gone_within_half_a_minute():
+    """A job that the service does not know ends its wait in time, as NotFound."""
+    service = Service(at=lambda _: NotFound("none", status=404))
+    with pytest.raises(NotFound):
+        await wait(Poller(Pace()), service, age=5000.0)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(EARLY_PATIENCE, abs=0.2)
+    assert len(service.times) >= 4
+
+
+async def test_forgotten_job_is_gone_even_for_short_waits():
+    """Patience with a missing job goes on from wait to wait."""
+    service = Service(at=lambda _: NotFound("none", status=404))
+    with pytest.raises(NotFound):
+        await wait_briefly(Poller(Pace()), service, 2.0, latest=None, age=5000.0)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(EARLY_PATIENCE, abs=0.2)
+
+
+async def test_readings_do_not_run_in_a_caller_s_context():
+    """A reading sees no context variable of whoever came first."""
+    user = ContextVar("user", default="nobody")
+    seen: list[str] = []
+
+    async def read(_) -> Snapshot[Persona]:
+        seen.append(user.get())
+        return DONE
+
+    user.set("Alice")
+    await wait(Poller(STEADY), Reads(read))
+    await wait(Poller(STEADY), Reads(read), latest=QUEUED)
+
+    assert seen == ["nobody", "nobody"]
+
+
+async def test_refusals_by_the_limit_are_no_outage():
+    """A job whose polls are refused for long, while others succeed, is waited for."""
+    refused = RateLimited("slow down", retry_safe=True, status=429)
+    service = Service(at=lambda now: DONE if now > 3 * PATIENCE else refused)
+
+    assert await wait(Poller(STEADY, lane=OwnLane(Limit())), service) == [DONE]
+
+
+async def test_own_queue_is_no_outage():
+    """Time that a poll waits for the account's limit does not count as failing."""
+    lane = OwnLane(Limit(1, 2 * PATIENCE))
+    service = Service(BUSY, BUSY, DONE)
+
+    assert await wait(Poller(STEADY, lane=lane), service) == [DONE]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidRequest("bad", status=400, code="new"),
+        InsufficientCredits("no credits", status=402),
+        InvalidRequest("gone", status=410, code="new"),
+        InvalidRequest("odd", status=422, code="new"),
+        InvalidRequest("law", status=451, code="new"),
+        ServiceUnavailable("bad certificate"),
+    ],
+    ids=lambda error: str(error.status),
+)
+async def test_odd_refusal_of_a_read_is_no_end(error):
+    """What does not say that the job is gone is a failure like any other."""
+    assert await wait(Poller(STEADY), Service(error, error, DONE)) == [DONE]
+    service = Service(at=lambda _: error)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(type(error)):
+        await wait(Poller(STEADY), service, job_id="j2")
+
+    waited = asyncio.get_running_loop().time() - began
+    assert waited == pytest.approx(PATIENCE, abs=11)
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidRequest("job_id is of another form"), PersonaKitError("closed")]
+)
+async def test_poll_that_cannot_be_sent_ends_the_wait(error):
+    """What this client refuses to send is not tried again."""
+    service = Service(error)
+    with pytest.raises(PersonaKitError) as caught:
+        await wait(Poller(STEADY), service)
+
+    assert caught.value is error
+    assert service.times == [0]
+
+
+async def test_one_long_retry_after_hides_nothing():
+    """An hour of Retry-After on one read costs a minute, for this job and others."""
+    hour = {"retry_safe": True, "retry_after": 3600.0}
+    poller = Poller(STEADY, lane=OwnLane(Limit()))
+    services = [
+        Service(ServiceUnavailable("maintenance", status=503, **hour), DONE),
+        Service(RateLimited("slow down", status=429, **hour), DONE),
+    ]
+    waits = (wait(poller, s, job_id=f"j{n}") for n, s in enumerate(services))
+    await asyncio.gather(*waits)
+
+    assert asyncio.get_running_loop().time() <= 61
+
+
+async def test_closing_twice_is_harmless_even_if_interrupted():
+    """A close that was cancelled is finished by the next one."""
+    poller, ended = Poller(STEADY), asyncio.Event()
+
+    async def hang(_) -> Snapshot[Persona]:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(2)
+            ended.set()
+        return DONE
+
+    waiting = asyncio.create_task(wait(poller, Reads(hang)))
+    left = asyncio.create_task(wait(poller, Reads(hang), job_id="j2"))
+    await asyncio.sleep(0.5)
+    left.cancel()
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(poller.aclose())
+    await asyncio.sleep(1)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await poller.aclose()
+    with pytest.raises(PersonaKitError, match="closed"):
+        await waiting
+
+    assert ended.is_set()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_end_seen_while_nobody_waited_comes_at_once():
+    """The end that a late answer brought is there for the next wait, without a poll."""
+    polls = 0
+
+    async def read(_) -> Snapshot[Persona]:
+        nonlocal polls
+        polls += 1
+        await asyncio.sleep(3)
+        return DONE
+
+    poller, reads = Poller(STEADY), Reads(read)
+    for deadline in (1.0, 10.0):
+        watch = await settle(
+            poller, "j1", reads, latest=None, age=0.0, deadline=deadline
+        )
+        await asyncio.sleep(5)
+
+    assert watch.snapshot == DONE
+    assert polls == 1
+
+
+async def test_jobs_of_two_kinds_are_not_read_together():
+    """One request tells of jobs of one kind; the others keep their order."""
+    poller = Poller(STEADY)
+    one = Fleet({f"a{n}": 1.5 for n in range(3)}, at_once=50)
+    two = Fleet({f"b{n}": 1.5 for n in range(3)}, at_once=50)
+    waits = [
+        settle(poller, name, fleet, latest=QUEUED, age=0.0, deadline=math.inf)
+        for pair in zip(one.ends, two.ends, strict=True)
+        for name, fleet in zip(pair, (one, two), strict=True)
+    ]
+    await asyncio.gather(*waits)
+
+    assert [ids for _, ids in one.together] == [["a0", "a1", "a2"]] * 2
+    assert [ids for _, ids in two.together] == [["b0", "b1", "b2"]] * 2

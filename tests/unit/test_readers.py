@@ -42,7 +42,7 @@ class Sender:
         self.answers = list(answers)
         self.asked = []
 
-    async def send(self, request, *, within):
+    async def send(self, request, *, deadline, may_send):
         self.asked.append(request)
         found = self.answers.pop(0)
         if isinstance(found, Exception):

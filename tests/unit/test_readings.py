@@ -80,3 +80,12 @@ async def test_unknown_track(emulator):
     async with connect(emulator, "musicmint") as kit:
         with pytest.raises(NotFound):
             await kit.track(REF)
+
+
+async def test_jobs_of_other_models_are_skipped(kit, emulator):
+    """A page of images alone yields no job, and is not the end of the list."""
+    song = emulator.seed_song()
+    for _ in range(50):
+        emulator.seed_song(model="z-image")
+
+    assert [job.id async for job in kit.jobs()] == [song.job_id]

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from personakit import InvalidRequest, Persona, PersonaExists, PersonaKit, TrackRef
+from personakit import (
+    InvalidRequest,
+    JournalError,
+    Persona,
+    PersonaExists,
+    PersonaKit,
+    TrackRef,
+)
 from personakit.emulator import Emulator
+from personakit.journal import MemoryJournal
 from tests.contract.worlds import connect, seed
 
 NAMED = {"name": "Jazz", "description": "Warm"}
@@ -101,3 +109,17 @@ async def test_personas_can_be_added_and_forgotten(kit: PersonaKit, emulator: Em
 
     assert forgotten == [True, False]
     assert emulator.exchanges == ()
+
+
+async def test_persona_that_cannot_be_kept_is_still_given(emulator, caplog):
+    """A registry that cannot be written loses no persona that was paid for."""
+
+    class Full(MemoryJournal):
+        async def remember(self, account, persona):
+            raise JournalError("No space left on device.")
+
+    async with connect(emulator, "evolink", journal=Full()) as kit:
+        persona = await kit.create_persona(seed(emulator, "evolink"), **NAMED)
+
+    assert persona.name == "Jazz"
+    assert f"Persona {persona.id} is not in the registry" in caplog.text

@@ -243,7 +243,7 @@ def test_duration(value):
         (
             lambda: TrackRef("j", "\udc00"),
             "must be valid Unicode text",
-            "Mend or omit it",
+            "Correct or omit it",
         ),
     ],
 )

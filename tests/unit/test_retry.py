@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from itertools import islice
+from itertools import islice, pairwise
 
 import attrs
 import pytest
@@ -29,8 +29,7 @@ class Script:
         self.steps = list(steps)
         self.times: list[float] = []
 
-    async def __call__(self, within: float) -> object:
-        assert within > 0
+    async def __call__(self) -> object:
         self.times.append(asyncio.get_running_loop().time())
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, Exception):
@@ -72,8 +71,8 @@ async def test_other_errors_are_raised_at_once(error):
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(7.0, 7.0), (0.5, 0.5)])
-async def test_service_decides_the_pause(asked, expected):
-    """A Retry-After wins over our own pause, longer or shorter."""
+async def test_service_may_lengthen_the_pause(asked, expected):
+    """A Retry-After that is longer than our own pause is respected."""
     slow_down = RateLimited("slow down", retry_safe=True, retry_after=asked)
     script = Script(slow_down, "done")
     await repeat(script, deadline=math.inf)
@@ -81,13 +80,37 @@ async def test_service_decides_the_pause(asked, expected):
     assert script.times[1] == pytest.approx(expected)
 
 
-async def test_retry_after_nothing_still_pauses():
-    """A service that says "now" for ever is not hammered."""
-    script = Script(RateLimited("now", retry_safe=True, retry_after=0.0))
+@pytest.mark.parametrize("asked", [0.0, 0.000001, 0.2])
+async def test_service_may_not_shorten_the_pause(asked):
+    """A service that asks for a short pause each time gets no flood of requests."""
+    script = Script(RateLimited("now", retry_safe=True, retry_after=asked))
     with pytest.raises(RateLimited):
         await repeat(script, deadline=10)
+    pauses = [later - time for time, later in pairwise(script.times)]
 
-    assert len(script.times) < 10
+    assert 4 <= len(script.times) < 10
+    assert all(pause >= 0.25 * 2**number - 0.001 for number, pause in enumerate(pauses))
+
+
+async def test_passed_deadline_allows_no_attempt():
+    """Nothing was sent then, so nothing was charged."""
+    await asyncio.sleep(5)
+    script = Script("done")
+    with pytest.raises(ServiceUnavailable, match="deadline passed") as caught:
+        await repeat(script, deadline=5)
+
+    assert script.times == []
+    assert (caught.value.charged, caught.value.retry_safe) == ("no", True)
+
+
+async def test_requested_cancellation_allows_no_attempt():
+    """A timeout in the past, or a task that cancels itself, stops the first attempt."""
+    script = Script("done")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(-1):
+            await repeat(script, deadline=math.inf)
+
+    assert script.times == []
 
 
 async def test_pause_past_the_deadline_is_not_begun():
@@ -135,7 +158,9 @@ class Line:
 
     outcome: Response | NoAnswer
 
-    async def send(self, request: Request, *, within: float) -> Response:
+    async def send(
+        self, request: Request, *, deadline: float, may_send: object
+    ) -> Response:
         if isinstance(self.outcome, NoAnswer):
             raise self.outcome
         return self.outcome
@@ -144,7 +169,7 @@ class Line:
 async def test_parser_decides_on_an_answer():
     """Whatever the status, the call's parser makes the result."""
     call = Call(Request("GET", "/"), lambda response: response.status + 1)
-    result = await attempt_call(Line(Response(599, {}, b"")), call, 9)
+    result = await attempt_call(Line(Response(599, {}, b"")), call, deadline=9)
 
     assert result == 600
 
@@ -166,7 +191,7 @@ async def test_what_a_missing_answer_means(
     call = Call(Request("POST", "/", repeatable=repeatable), lambda _: None)
     fact = NoAnswer("gone", sent=sent, hopeless=hopeless, request_id="r1")
     with pytest.raises(PersonaKitError) as caught:
-        await attempt_call(Line(fact), call, 9)
+        await attempt_call(Line(fact), call, deadline=9)
 
     assert type(caught.value) is error
     assert caught.value.charged == charged

@@ -80,3 +80,27 @@ def test_uploads_follow_the_address(monkeypatch):
 
     assert own._files_url is not None
     assert told._files_url is None
+
+
+@pytest.mark.parametrize("name", ["", "~a", "a\nb", "x" * 101, 7])
+def test_name_of_an_account_can_be_kept(name):
+    """A name that a journal cannot keep, or that looks like a fingerprint, is refused.
+
+    The fingerprint of a key begins with a tilde.
+    """
+    with pytest.raises(InvalidRequest, match="account"):
+        PersonaKit("evolink", api_key="k", account=name)
+
+
+def test_account_without_a_name_is_of_key_and_address():
+    """Key and address make the account, and the key cannot be read from it."""
+    url = "https://x.example"
+    accounts = [
+        PersonaKit("evolink", api_key=key, base_url=address)._account.name
+        for key, address in [("k1", url), ("k2", url), ("k1", f"{url}/v2"), ("k1", url)]
+    ]
+
+    assert len(set(accounts)) == 3
+    assert accounts[0] == accounts[3]
+    assert accounts[0].startswith("~")
+    assert "k1" not in accounts[0]

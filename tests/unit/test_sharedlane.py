@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from personakit import JournalError, PersonaKitError, RateLimited
-from personakit.lanes import IN_FLIGHT, OwnLane
+from personakit.lanes import IN_FLIGHT, RESERVED, OwnLane
 from personakit.limits import UNKNOWN, Limit
 from personakit.sharedlane import (
     LEASE,
@@ -103,6 +103,23 @@ async def test_untold_limit_bounds_what_is_under_way(board):
     await lane.aclose()
 
 
+async def test_direct_calls_have_places_of_their_own(board):
+    """Polls that hang leave a few places for direct calls here as well."""
+    lane = SharedLane(UNKNOWN, "a", board)
+    polls = [lane.ask() for _ in range(IN_FLIGHT + 1)]
+    direct = [asyncio.create_task(lane.enter()) for _ in range(RESERVED + 1)]
+    await asyncio.sleep(1)
+    passed = sum(task.done() for task in direct)
+    for _ in range(2 + RESERVED):
+        lane.leave()
+    await asyncio.sleep(1)
+
+    assert passed == RESERVED
+    assert direct[-1].done()
+    assert polls[-1].done()
+    await lane.aclose()
+
+
 async def test_refusal_pauses_all(board):
     """What one process is told by the service holds for the others."""
     one, two = (SharedLane(UNKNOWN, "a", board) for _ in range(2))
@@ -153,7 +170,7 @@ async def test_who_has_no_time_is_told(board):
     lane = SharedLane(Limit(1, 1000), "a", board)
     await lane.enter()
     with pytest.raises(RateLimited):
-        await lane.enter(within=3)
+        await lane.enter(deadline=3)
 
     assert lane.held == 1
     await lane.aclose()
@@ -165,8 +182,8 @@ async def test_left_in_the_moment_of_entering(board, monkeypatch):
     entering = asyncio.create_task(lane.enter())
     let_in = lane._let_in
 
-    def let_in_and_cancel(turn: asyncio.Future[None]) -> None:
-        let_in(turn)
+    def let_in_and_cancel(waiting: object) -> None:
+        let_in(waiting)
         entering.cancel()
 
     monkeypatch.setattr(lane, "_let_in", let_in_and_cancel)

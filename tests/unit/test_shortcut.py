@@ -49,7 +49,7 @@ async def connect():
     async def connect(heard: Heard) -> Transport:
         transport = Transport(URL(f"{heard.url}/prefix"), "sk-secret-key", None)
         made.append(transport)
-        await transport.send(READ, within=math.inf)
+        await transport.send(READ, deadline=math.inf)
         return transport
 
     yield connect
@@ -68,7 +68,7 @@ def short(monkeypatch):
 
 
 async def read(transport: Transport, request: Request = READ) -> Response:
-    return await transport.send(request, within=math.inf)
+    return await transport.send(request, deadline=math.inf)
 
 
 async def test_requests_are_the_same(connect, short):
@@ -407,137 +407,47 @@ async def test_many_at_once(connect, short):
     assert heard.connections <= 101
 
 
-PAID = paid_request("/v1/songs", {"title": "心中的光"})
+MANY = Request("POST", "/v1/tasks/batch", body=b'{"task_ids": ["a"]}')
 
 
-@pytest.fixture
-async def pay(connect):
-    """Return what makes a transport that knows the shortcut for submits as well."""
-
-    async def pay(heard: Heard) -> Transport:
+async def test_read_with_a_body(connect, short):
+    """A read of many jobs is a POST; over a lost connection it is repeated as well."""
+    server = Server(GOOD, GOOD, b"", GOOD)
+    async with raw_server(handler=server.handle) as heard:
         transport = await connect(heard)
-        await transport.send(PAID, within=math.inf)
-        return transport
+        short()
+        responses = [await read(transport, MANY) for _ in range(2)]
 
-    return pay
+    assert [response.body for response in responses] == [b'{"a": 1}'] * 2
+    assert len(server.texts) == 4
+    assert len(set(server.texts[1:])) == 1
+    assert server.texts[1].startswith(b"POST /prefix/v1/tasks/batch HTTP/1.1\r\n")
+    assert server.texts[1].endswith(b"\r\n\r\n" + MANY.body)
 
 
-async def send(transport: Transport, within: float = math.inf) -> Response:
-    return await transport.send(PAID, within=within)
-
-
-@pytest.mark.parametrize("within", [math.inf, 9])
-async def test_submits_are_the_same(pay, short, within):
-    """What is sent differs in nothing, and each has a connection of its own."""
+async def test_connection_that_is_not_as_expected(connect, monkeypatch):
+    """Where no connection comes in the expected way the session reads."""
     server = Server()
     async with raw_server(handler=server.handle) as heard:
-        transport = await pay(heard)
-        short()
-        responses = [await send(transport, within) for _ in range(3)]
-
-    assert len(set(map(parts, server.texts[1:]))) == 1
-    assert b"Connection: close\r\n" in server.texts[-1]
-    assert server.texts[-1].endswith('心中的光"}'.encode())
-    assert heard.connections == 5
-    assert {response.body for response in responses} == {b'{"a": 1}'}
-
-
-def parts(text: bytes) -> tuple[bytes, frozenset[bytes], bytes]:
-    """Take a request apart: the order of headers means nothing."""
-    head, _, body = text.partition(b"\r\n\r\n")
-    start, *lines = head.split(b"\r\n")
-    return start, frozenset(lines), body
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"",
-        b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
-    ],
-    ids=["drop", "no HTTP", "cut"],
-)
-async def test_lost_submit_is_not_sent_again(pay, short, reply):
-    """Whatever is lost after the first byte counts as sent, and is sent once."""
-    server = Server(GOOD, GOOD, reply, close=True)
-    async with raw_server(handler=server.handle) as heard:
-        transport = await pay(heard)
-        short()
-        with pytest.raises(NoAnswer) as caught:
-            await send(transport)
-
-    assert caught.value.sent
-    assert len(server.texts) == 3
-
-
-async def test_request_id_of_a_cut_answer_is_kept(pay, short):
-    """It is all that the service's people can go by."""
-    reply = b"HTTP/1.1 200 OK\r\nX-Request-Id: r9\r\nContent-Length: 9\r\n\r\n{"
-    server = Server(GOOD, GOOD, reply, close=True)
-    async with raw_server(handler=server.handle) as heard:
-        transport = await pay(heard)
-        short()
-        with pytest.raises(NoAnswer) as caught:
-            await send(transport)
-
-    assert caught.value.request_id == "r9"
-
-
-async def test_submit_that_nobody_hears(pay, short):
-    """Without a connection nothing was sent."""
-    server = Server(GOOD, GOOD)
-    async with raw_server(handler=server.handle) as heard:
-        transport = await pay(heard)
-    short()
-    with pytest.raises(NoAnswer) as caught:
-        await send(transport)
-
-    assert not caught.value.sent
-
-
-async def test_submit_without_an_answer_in_time(pay, short):
-    """Silence after the request counts as sent."""
-    server = Server(GOOD, GOOD, b" ")
-    async with raw_server(handler=server.handle) as heard:
-        transport = await pay(heard)
-        short()
-        with pytest.raises(NoAnswer) as caught:
-            await send(transport, within=3)
-
-    assert caught.value.sent
-
-
-async def test_submit_that_aiohttp_does_not_understand(pay, monkeypatch):
-    """After the first byte it counts as sent; the next one goes over the session."""
-    server, usual = Server(), module._converse
-    async with raw_server(handler=server.handle) as heard:
-        transport = await pay(heard)
-
-        async def stumble(*words):
-            await usual(*words)
-            raise AttributeError
-
-        monkeypatch.setattr(module, "_converse", stumble)
-        with pytest.raises(NoAnswer) as caught:
-            await send(transport)
-        sent = len(server.texts)
-        after = await send(transport)
-
-    assert caught.value.sent
-    assert sent == 3
-    assert after.body == b'{"a": 1}'
-    assert transport._short_submits.is_off
-
-
-async def test_submit_for_which_there_is_no_connection_as_expected(pay, monkeypatch):
-    """Before the first byte the session takes over, and it is sent once."""
-    server = Server()
-    async with raw_server(handler=server.handle) as heard:
-        transport = await pay(heard)
-        monkeypatch.setattr(transport._short_submits, "_connector", None)
-        response = await send(transport)
+        transport = await connect(heard)
+        monkeypatch.setattr(transport._short_reads, "_connector", None)
+        response = await read(transport)
 
     assert response.body == b'{"a": 1}'
-    assert len(server.texts) == 3
-    assert transport._short_submits.is_off
+    assert transport._short_reads.is_off
+
+
+async def test_paid_requests_go_over_the_session(connect, monkeypatch):
+    """The shortcut is for reads alone."""
+    server = Server()
+    async with raw_server(handler=server.handle) as heard:
+        transport = await connect(heard)
+
+        async def fail(*_, **__) -> None:
+            raise RuntimeError("the shortcut was taken")
+
+        monkeypatch.setattr(Shortcut, "_exchange", fail)
+        response = await read(transport, paid_request("/v1/songs", {}))
+
+    assert response.body == b'{"a": 1}'
+    assert b"Connection: close\r\n" in server.texts[-1]

@@ -55,7 +55,9 @@ async def transport() -> AsyncIterator[type[Transport]]:
 async def lost(transport: Transport, request: Request, within: float) -> NoAnswer:
     """Send, and return the fact that there is no answer."""
     with pytest.raises(NoAnswer) as caught:
-        await transport.send(request, within=within)
+        await transport.send(
+            request, deadline=asyncio.get_running_loop().time() + within
+        )
     assert KEY not in repr(caught.value)
     assert caught.value.__cause__ is None
     return caught.value
@@ -64,7 +66,7 @@ async def lost(transport: Transport, request: Request, within: float) -> NoAnswe
 async def test_request_reaches_the_service_with_key_agent_and_body(transport):
     """A request goes to base address plus path, in UTF-8, with key and agent."""
     async with raw_server(answer(b'{"a": 1}', headers="X-Request-Id: r1\r\n")) as heard:
-        response = await transport(f"{heard.url}/prefix/").send(PAID, within=9)
+        response = await transport(f"{heard.url}/prefix/").send(PAID, deadline=9)
 
     request = heard.requests[0]
     assert (response.status, response.body) == (200, b'{"a": 1}')
@@ -80,7 +82,7 @@ async def test_file_goes_to_the_address_that_takes_files(transport):
     upload = file_request("/up", {}, AudioFile("a.mp3", b"sound"))
     async with raw_server(answer()) as heard:
         made = transport("https://api.example", None, URL(f"{heard.url}/files/"))
-        await made.send(upload, within=9)
+        await made.send(upload, deadline=9)
 
     request = heard.requests[0]
     assert request.startswith(b"POST /files/up HTTP/1.1\r\n")
@@ -94,7 +96,7 @@ async def test_file_without_such_an_address_is_not_sent(transport):
     upload = file_request("/up", {}, AudioFile("a.mp3", b"sound"))
     async with raw_server(answer()) as heard:
         with pytest.raises(InvalidRequest, match="files_url must be given"):
-            await transport(heard.url).send(upload, within=9)
+            await transport(heard.url).send(upload, deadline=9)
 
     assert heard.connections == 0
 
@@ -106,7 +108,7 @@ async def test_no_redirect_is_followed(transport, status):
         headers = f"Location: {other.url}\r\n"
         reply = answer(status=f"{status} Elsewhere", headers=headers)
         async with raw_server(reply) as heard:
-            response = await transport(heard.url).send(PAID, within=9)
+            response = await transport(heard.url).send(PAID, deadline=9)
 
     assert response.status == status
     assert other.connections == 0
@@ -115,7 +117,7 @@ async def test_no_redirect_is_followed(transport, status):
 async def test_key_echoed_by_a_service_is_hidden(transport):
     """A service that repeats the key in its answer does not put it into errors."""
     async with raw_server(answer(f'"bad key {KEY}"'.encode())) as heard:
-        response = await transport(heard.url).send(READ, within=9)
+        response = await transport(heard.url).send(READ, deadline=9)
 
     assert response.body == b'"bad key ***"'
 
@@ -131,7 +133,7 @@ async def test_key_echoed_by_a_service_is_hidden(transport):
 async def test_answers_are_unpacked(transport, body, headers):
     """A body comes as the service meant it."""
     async with raw_server(answer(body, headers=headers)) as heard:
-        response = await transport(heard.url).send(READ, within=9)
+        response = await transport(heard.url).send(READ, deadline=9)
 
     assert response.body == b"[1]"
 
@@ -140,7 +142,7 @@ async def test_short_key_spoils_no_answer():
     """What is too short for a secret is not hidden wherever it occurs."""
     async with raw_server(answer(b'"task"')) as heard:
         made = Transport(check_base_url(heard.url), "k", None)
-        response = await made.send(READ, within=9)
+        response = await made.send(READ, deadline=9)
         await made.aclose()
 
     assert response.body == b'"task"'
@@ -269,18 +271,23 @@ async def test_request_id_of_a_cut_answer_is_kept(transport):
     assert fact.request_id == "r7"
 
 
-async def test_silence_after_the_request_counts_as_sent(transport):
-    """A service that reads and never answers is left at the deadline, exactly."""
+@pytest.mark.parametrize(
+    ("request_", "waited"),
+    [(READ, 7.25), (PAID, CONNECT_TIMEOUT + PAID.timeout)],
+    ids=["read", "paid"],
+)
+async def test_silence_after_the_request_counts_as_sent(transport, request_, waited):
+    """A read is left at the deadline; a paid request only after its own timeout."""
 
     async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await read_request(reader)
         await reader.read()
 
     async with raw_server(handler=hang) as heard:
-        fact = await lost(transport(heard.url), PAID, 7.25)
+        fact = await lost(transport(heard.url), request_, 7.25)
 
     assert fact.sent
-    assert asyncio.get_running_loop().time() == pytest.approx(7.25, abs=0.1)
+    assert asyncio.get_running_loop().time() == pytest.approx(waited, abs=0.1)
 
 
 async def test_answer_may_take_the_time_of_its_request(transport):
@@ -308,10 +315,10 @@ async def test_paid_requests_use_a_fresh_connection_each(transport):
     async with raw_server(handler=serve) as heard:
         one = transport(heard.url)
         for _ in range(3):
-            await one.send(READ, within=9)
+            await one.send(READ, deadline=9)
         reads = heard.connections
         for _ in range(3):
-            await one.send(PAID, within=9)
+            await one.send(PAID, deadline=9)
 
     assert reads == 1
     assert heard.connections == 1 + 3
@@ -330,7 +337,7 @@ async def test_borrowed_session_is_used_and_left_open(transport):
             answer(), tls=server_side, scheme="https", host="localhost"
         ) as heard:
             one = transport(heard.url, session)
-            response = await one.send(PAID, within=9)
+            response = await one.send(PAID, deadline=9)
         await one.aclose()
 
         assert response.status == 200
@@ -357,7 +364,7 @@ async def test_closed_session_is_refused(transport):
     session = aiohttp.ClientSession()
     await session.close()
     with pytest.raises(InvalidRequest, match="session must be open"):
-        await transport("http://127.0.0.1:1", session).send(PAID, within=9)
+        await transport("http://127.0.0.1:1", session).send(PAID, deadline=9)
 
 
 async def test_closing_leaves_nothing_open(transport):
@@ -365,7 +372,7 @@ async def test_closing_leaves_nothing_open(transport):
     one = transport("http://127.0.0.1:1")
     await one.aclose()
     with pytest.raises(PersonaKitError, match="client was closed before"):
-        await one.send(READ, within=9)
+        await one.send(READ, deadline=9)
 
 
 @pytest.mark.parametrize(
@@ -427,7 +434,8 @@ async def test_media_host_gets_no_key(transport):
         async with transport(heard.url).open(URL(heard.url), within=9) as download:
             body = b"".join([chunk async for chunk in download.chunks])
 
-    assert (download.status, download.location, body) == (200, None, b"RIFF")
+    assert (download.status, body) == (200, b"RIFF")
+    assert download.headers["content-length"] == "4"
     assert b"uthorization" not in heard.requests[0]
     assert b"Accept-Encoding: identity\r\n" in heard.requests[0]
 
@@ -439,3 +447,14 @@ async def test_media_host_that_stops_is_reported(transport, reply):
         with pytest.raises(NoAnswer):
             async with transport(heard.url).open(URL(heard.url), within=9) as download:
                 assert [chunk async for chunk in download.chunks]
+
+
+async def test_download_after_its_deadline_opens_nothing(transport):
+    """A deadline that has passed is no lack of one."""
+    async with raw_server(answer()) as heard:
+        with pytest.raises(NoAnswer, match="deadline") as late:
+            async with transport(heard.url).open(URL(heard.url), within=0):
+                raise AssertionError
+
+    assert not late.value.sent
+    assert heard.connections == 0

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from personakit.errors import AuthenticationError
+from personakit.errors import AuthenticationError, ServiceUnavailable
 from personakit.models import JobState, Persona, Snapshot
 from personakit.pace import Pace
 from personakit.poller import Poller
@@ -37,9 +37,10 @@ class Service:
 
 
 async def wait(poller, service, deadline=math.inf):
-    return await settle(
+    watch = await settle(
         poller, "j1", service, latest=QUEUED, age=0.0, deadline=deadline
     )
+    return watch.snapshot
 
 
 async def test_end_is_awaited():
@@ -107,3 +108,23 @@ async def test_following_and_settling_share_readings():
     assert seen == [QUEUED, DONE]
     assert ends == [DONE] * 9
     assert service.reads == 3
+
+
+async def test_end_at_the_last_moment_counts():
+    """A job that ends between the last poll and the deadline leaves no alarm behind."""
+    service = Service(9.5)
+
+    assert await wait(Poller(STEADY), service, deadline=10.5) == DONE
+    assert asyncio.get_running_loop().time() == pytest.approx(10)
+    await asyncio.sleep(10)
+
+
+async def test_error_of_the_last_poll_is_told():
+    """A wait that ends by its deadline tells why the last poll failed."""
+    error = ServiceUnavailable("busy", retry_safe=True)
+    watch = await settle(
+        Poller(STEADY), "j1", Service(2, error), latest=QUEUED, age=0.0, deadline=5.0
+    )
+
+    assert watch.last_error is error
+    assert watch.snapshot == QUEUED

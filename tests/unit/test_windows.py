@@ -7,7 +7,13 @@ import math
 import pytest
 
 from personakit.limits import UNKNOWN, Limit
-from personakit.windows import FIRST_PAUSE, LONGEST_PAUSE, SLACK, Window
+from personakit.windows import (
+    FIRST_PAUSE,
+    LONGEST_ASKED,
+    LONGEST_PAUSE,
+    SLACK,
+    Window,
+)
 
 
 def test_room_is_what_the_period_leaves():
@@ -57,7 +63,7 @@ def test_calm_period_allows_one_more():
 
 
 def test_pauses_are_bounded():
-    """However often it refuses, it is asked again soon; what it says is heeded."""
+    """However often and long the service refuses, it is asked again soon."""
     window, now = Window(UNKNOWN), 0.0
     for _ in range(50):
         window.refuse(now, None)
@@ -65,5 +71,23 @@ def test_pauses_are_bounded():
     last = now
     window.refuse(now, 3600.0)
 
-    assert window.closed_until - last == 3600
+    assert window.closed_until - last == LONGEST_ASKED
     assert last <= 50 * LONGEST_PAUSE
+
+
+def test_tiny_retry_after_causes_no_flood():
+    """A Retry-After of next to nothing counts as none: pauses grow as without."""
+    window, now, sent = Window(UNKNOWN), 0.0, 0
+    while now < 60:
+        window.refuse(now, 1e-6)
+        now, sent = window.closed_until, sent + 1
+
+    assert sent <= 7
+
+
+def test_plausible_retry_after_is_kept():
+    """The service's own word counts, up to a minute."""
+    window = Window(UNKNOWN)
+    window.refuse(0.0, 5.0)
+
+    assert window.find_pause(0.0, held=0) == 5

@@ -15,11 +15,13 @@ from multidict import CIMultiDict
 from personakit.requests import AudioFile
 from personakit.wire import (
     SUBMIT_TIMEOUT,
+    Call,
     NoAnswer,
     Request,
     Response,
     file_request,
     paid_request,
+    with_clock,
 )
 
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -175,3 +177,17 @@ def test_file_is_sent_as_a_form():
     assert file.get_filename() == "x%20%22%C3%A9%22.mp3"
     assert sound in told.body
     assert "sound" not in repr(told)
+
+
+@pytest.mark.parametrize("ahead", [-7200, 0, 90])
+def test_call_with_clock(ahead):
+    """A call can also yield by how many seconds the service's clock is ahead."""
+    request = Request("GET", "/v1/tasks")
+    call = with_clock(Call(request, lambda response: response.status))
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)
+    value, clock = call.parse(respond(Date=date))
+
+    assert call.request is request
+    assert value == 429
+    assert clock == pytest.approx(ahead, abs=2)
+    assert call.parse(respond()) == (429, None)

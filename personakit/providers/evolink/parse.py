@@ -45,6 +45,7 @@ from personakit.wire import Response
 
 PROVIDER = "evolink"
 PERSONA_MODEL = "suno-persona"  # [spec]
+_MUSIC_MODELS = "suno-v"  # [music] how their names begin, in every generation
 JOB_ID = re.compile(rf"task-unified-[\w.-]{{1,{JOB_ID_LIMIT - 13}}}", re.ASCII)
 """[tasks] The prefix is a rule; the rest is bounded only for the token's sake."""
 
@@ -373,7 +374,7 @@ def parse_jobs(response: Response) -> tuple[Listed, ...]:
 def _read_jobs(data: object) -> tuple[Listed, ...]:
     return tuple(
         Listed(
-            Ability.PERSONA if line.model == PERSONA_MODEL else Ability.MUSIC,
+            _find_kind(line.model),
             Snapshot(
                 line.id,
                 _STATES.get(line.status, JobState.RUNNING),
@@ -381,7 +382,15 @@ def _read_jobs(data: object) -> tuple[Listed, ...]:
                 is_known_state=line.status in _STATES,
             ),
             moment_or_none(line.created_at),
+            line.model,
         )
         for line in structure(data, _Page).data
         if JOB_ID.fullmatch(line.id)
     )
+
+
+def _find_kind(model: str) -> Ability | None:
+    """Return what a model makes: the list has images, videos and speech as well."""
+    if model == PERSONA_MODEL:
+        return Ability.PERSONA
+    return Ability.MUSIC if model.startswith(_MUSIC_MODELS) else None

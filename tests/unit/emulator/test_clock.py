@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import pytest
 
@@ -23,7 +24,19 @@ async def test_clock_follows_the_loop():
     seen.append(clock.now())
 
     assert seen == pytest.approx([0, 30, 130, 130])
-    assert clock.unix(130) - clock.unix(0) == 130
+
+
+async def test_dates_follow_real_time():
+    """A client compares the dates with its own clock, whatever the speed."""
+    clock = Clock(10.0)
+    clock.start()
+    before = clock.unix(clock.now())
+    await asyncio.sleep(3)
+    after = clock.unix(clock.now())
+    clock.stop()
+
+    assert after - before in {2, 3, 4}
+    assert datetime.fromisoformat(clock.iso(clock.now())).timestamp() == after
 
 
 @pytest.mark.parametrize("speed", [0, -1.0])

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import threading
+import time
 
+import attrs
 import psycopg
 import pytest
 
-from personakit import InvalidRequest, JournalError
+from personakit import InvalidRequest, JournalError, Persona
 from personakit import journal as journals
-from personakit.journal import Entry, Mark, open_journal
+from personakit.journal import Account, SubmitState, open_journal
 from personakit.journal import postgres as module
 from personakit.journal.postgres import PostgresJournal
+from personakit.journal.steps import Accept, Begin, Lose, Start
 from personakit.receipt import Ability, Receipt
-from tests.postgres import Server
 
 pytestmark = pytest.mark.looptime(False)
 
-
-def make(job_id: str | None = None) -> Receipt:
-    return Receipt("evolink", Ability.MUSIC, job_id=job_id)
+ME = Account("evolink", "https://api.example", "me")
 
 
 @pytest.fixture
-def place(postgres: Server) -> str:
+def place(postgres) -> str:
     return postgres.make_place()
 
 
@@ -42,121 +44,118 @@ async def two(place):
     await journal.aclose()
 
 
-def names(entries: tuple[Entry, ...]) -> set[str | None]:
-    return {entry.receipt.job_id for entry in entries}
+async def send(journal: PostgresJournal) -> str:
+    step = Begin(Receipt("evolink", Ability.MUSIC), None, None, "f")
+    await journal.apply(ME, step)
+    await journal.apply(ME, Start(step.key, 0))
+    return step.key
 
 
-async def test_what_one_has_the_other_does_not_get(one, two):
-    """What a worker submits or claims is its own; the rest is anybody's."""
-    await one.record(Entry(make("mine"), Mark.ACCEPTED))
-    await two.record(Entry(make("yours"), Mark.ACCEPTED))
-    both = [names(await journal.claim("evolink")) for journal in (one, two)]
-    seen = {
-        entry.receipt.job_id: entry.is_held for entry in await one.unfinished("evolink")
-    }
-    await two.aclose()
-    rest = names(await one.claim("evolink"))
-
-    assert both == [{"mine"}, {"yours"}]
-    assert seen == {"mine": False, "yours": True}
-    assert rest == {"mine", "yours"}
+async def accept(journal: PostgresJournal, job_id: str) -> str:
+    key = await send(journal)
+    await journal.apply(ME, Accept(key, 1, job_id))
+    return key
 
 
-async def test_claims_at_once_never_meet(one, two):
-    """Two that claim at the same time each get jobs of their own."""
-    gone = PostgresJournal(one._url)
-    receipts = [make(str(number)) for number in range(100)]
-    await asyncio.gather(*(gone.record(Entry(r, Mark.ACCEPTED)) for r in receipts))
-    await gone.aclose()
-    claims = await asyncio.gather(
-        *(j.claim("evolink", limit=10) for _ in range(5) for j in (one, two))
-    )
-    ours, theirs = set[str | None](), set[str | None]()
-    for place, claim in enumerate(claims):
-        (theirs if place % 2 else ours).update(names(claim))
+def names(records) -> set[str | None]:
+    return {record.receipt.job_id for record in records}
 
-    assert ours
-    assert theirs
-    assert not ours & theirs
+
+def find_workers(place: str) -> set[str]:
+    with psycopg.connect(place) as connection:
+        return {n for (n,) in connection.execute("SELECT name FROM personakit_workers")}
 
 
 async def sleep_on(_: object) -> None:
-    """Be what a worker does that is dead: it shows itself no more."""
+    """Do what a dead process does: it shows itself no more."""
 
 
 async def test_jobs_of_the_dead_are_free(place, two):
-    """A worker that no longer shows itself loses what it has, and no sooner."""
+    """A process that no longer shows itself loses what it has, and no sooner."""
     dying = PostgresJournal(place, lease=0.6)
-    await dying.record(Entry(make("j"), Mark.ACCEPTED))
+    await accept(dying, "j")
     await asyncio.sleep(1.2)  # two leases, in which it shows itself
-    early = await two.claim("evolink")
+    early = await two.claim(ME)
+    end_early = dying.lease_end - time.monotonic()
+    dying._show = dying._show_if_due = sleep_on
     [(_, desk)] = dying._desks.items()
-    desk.database._attend = sleep_on
+    for task in desk.database._others.copy():
+        task.cancel()
     await asyncio.sleep(1)
-    late = await two.claim("evolink")
+    late = await two.claim(ME)
+    end_late = dying.lease_end - time.monotonic()
     await dying.aclose()
 
     assert (names(early), names(late)) == (set(), {"j"})
+    assert 0 < end_early <= 0.6
+    assert end_late < 0
 
 
-async def test_report_leaves_a_job_where_it_is(one, two):
-    """Who writes down what a report tells does not take the job."""
-    receipt = make()
-    await one.record(Entry(receipt, Mark.SENDING, sender="s"))
-    stands = await two.record(Entry(receipt.with_job("j"), Mark.ACCEPTED))
+async def test_lease_counts_from_before_the_sign_of_life(place):
+    """Nobody relies on a lease that the others do not know of."""
+    journal = PostgresJournal(place, lease=5)
+    before = journal.lease_end
+    began = time.monotonic()
+    await journal.unsettled(ME)
+    first = journal.lease_end
+    await journal.aclose()
 
-    assert stands.receipt.job_id == "j"
-    assert names(await two.claim("evolink")) == set()
-    assert names(await one.claim("evolink")) == {"j"}
-
-
-async def test_who_sends_has_the_job(one, two):
-    """Whoever wrote it down first, it belongs to the one that sends."""
-    receipt = make()
-    await one.record(Entry(receipt, Mark.INTENT))
-    await two.record(Entry(receipt, Mark.INTENT))
-    before = [(await j.find(receipt.key)).is_held for j in (one, two)]
-    await two.record(Entry(receipt, Mark.SENDING, sender="two"))
-    await one.record(Entry(receipt, Mark.SENDING, sender="one"))
-    after = [(await j.find(receipt.key)).is_held for j in (one, two)]
-
-    assert (before, after) == ([False, True], [True, False])
+    assert before == 0.0
+    assert began + 5 <= first < time.monotonic() + 5
 
 
-async def test_one_of_many_sends(place):
-    """Whatever the race of many processes under one key, one of them sends."""
-    workers = [PostgresJournal(place) for _ in range(5)]
-    receipt = make()
-    entries = [
-        Entry(receipt, Mark.SENDING, sender=str(n)) for n in range(len(workers) * 4)
-    ]
-    stand = await asyncio.gather(
-        *(workers[n % 5].record(entry) for n, entry in enumerate(entries))
-    )
-    for worker in workers:
-        await worker.aclose()
+async def test_process_that_slept(place, two):
+    """Its next step shows that it is alive, also after its lease was over."""
+    journal = PostgresJournal(place, lease=60)
+    key = await send(journal)
+    with psycopg.connect(place) as connection:
+        connection.execute("DELETE FROM personakit_workers")
+    journal._shown_at -= 100
+    await send(journal)
+    found = await two.apply(ME, Lose(key, 1, is_sender=False))
+    await journal.aclose()
 
-    assert len({entry.sender for entry in stand}) == 1
+    assert not found.is_won
 
 
-async def test_announcements_reach_all(one, two):
-    """What one tells, both hear, as soon as they have used the journal."""
-    heard: dict[str, asyncio.Event] = {"one": asyncio.Event(), "two": asyncio.Event()}
+async def test_last_loop_leaves(place, one):
+    """Closing deletes the process's row, so that others may claim at once."""
+    journal = PostgresJournal(place)
+    await accept(journal, "j")
+    await one.unsettled(ME)
+    before = find_workers(place)
+    await journal.aclose()
+    after = find_workers(place)
+
+    assert before == {journal.worker, one.worker}
+    assert after == {one.worker}
+    assert names(await one.claim(ME)) == {"j"}
+
+
+async def test_announcements_reach_all(one, two, caplog):
+    """What one announces, both hear, whatever a listener makes of it."""
     said: list[str] = []
-    for name, journal in (("one", one), ("two", two)):
+    both = asyncio.Event()
 
-        def hear(job_id: str, name: str = name) -> None:
-            said.append(job_id)
-            heard[name].set()
+    def stumble(_: str) -> None:
+        raise LookupError("a listener's own trouble")
 
+    def hear(job_id: str) -> None:
+        said.append(job_id)
+        if len(said) == 2:
+            both.set()
+
+    for journal in (one, two):
+        journal.listen(stumble)
         journal.listen(hear)
-        await journal.find("0" * 32)
-    await asyncio.sleep(0.3)
+        await journal.find(ME, "0" * 32)
+    await asyncio.sleep(0.5)
     await one.announce("task-1")
     async with asyncio.timeout(5):
-        await asyncio.gather(*(event.wait() for event in heard.values()))
+        await both.wait()
 
     assert said == ["task-1", "task-1"]
+    assert "a listener's own trouble" in caplog.text
 
 
 async def test_text_is_changed_by_one_after_the_other(one, two):
@@ -181,24 +180,24 @@ async def test_text_is_changed_by_one_after_the_other(one, two):
 
 
 async def test_server_that_restarts_is_waited_for(postgres, one, two):
-    """Who writes meanwhile waits, and everything is there; nobody loses a job."""
-    receipts = [make(str(number)) for number in range(200)]
-    await one.record(Entry(receipts[0], Mark.ACCEPTED))
+    """Who writes meanwhile waits, and every step is taken once; nobody loses a job."""
+    await accept(one, "first")
 
-    async def write(receipt: Receipt) -> Entry:
-        return await one.record(Entry(receipt, Mark.ACCEPTED))
+    async def write(number: int) -> None:
+        await accept(one, str(number))
 
     restarting = asyncio.create_task(asyncio.to_thread(postgres.restart, away=0.5))
     writers = []
-    for receipt in receipts:
-        writers.append(asyncio.create_task(write(receipt)))
+    for number in range(200):
+        writers.append(asyncio.create_task(write(number)))
         await asyncio.sleep(0.005)
-    stand = await asyncio.gather(*writers)
+    await asyncio.gather(*writers)
     await restarting
-    stolen = await two.claim("evolink")
+    stolen = await two.claim(ME)
+    records = await one.unsettled(ME)
 
-    assert len(stand) == 200
-    assert len(await one.unfinished("evolink")) == 200
+    assert len(records) == 201
+    assert {(record.attempt, record.open) for record in records} == {(1, ())}
     assert stolen == ()
 
 
@@ -207,17 +206,16 @@ async def test_server_that_stays_away(postgres, place):
     journal = PostgresJournal(place, patience=2)
     heard: list[str] = []
     journal.listen(heard.append)
-    receipt = make("j")
-    await journal.record(Entry(receipt, Mark.ACCEPTED))
+    key = await accept(journal, "j")
     await asyncio.to_thread(postgres.stop)
     try:
         with pytest.raises(JournalError, match="cannot be used"):
-            await journal.find(receipt.key)
+            await journal.find(ME, key)
         with pytest.raises(JournalError):
-            await journal.record(Entry(receipt, Mark.CLOSED))
+            await journal.apply(ME, Start(key, 0))
     finally:
         await asyncio.to_thread(postgres.start)
-    found = await journal.find(receipt.key)
+    found = await journal.find(ME, key)
     async with asyncio.timeout(10):  # it listens again
         while not heard:
             await journal.announce("x")
@@ -231,10 +229,10 @@ async def test_server_that_stays_away(postgres, place):
 async def test_closing_without_the_server(postgres, place):
     """Nobody is waited for then; the lease frees what is held."""
     journal = PostgresJournal(place)
-    await journal.find("0" * 32)
+    await journal.find(ME, "0" * 32)
     await asyncio.to_thread(postgres.stop)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             await journal.aclose()
     finally:
         await asyncio.to_thread(postgres.start)
@@ -247,61 +245,26 @@ async def test_wrong_address_is_told_at_once():
     journal = PostgresJournal("postgresql://u:secret-word@127.0.0.1:1/none")
     async with asyncio.timeout(5):
         with pytest.raises(JournalError) as caught:
-            await journal.find("0" * 32)
+            await journal.find(ME, "0" * 32)
     await journal.aclose()
 
     assert "secret-word" not in str(caught.value)
     assert repr(journal) == "<PostgresJournal 127.0.0.1/none>"
 
 
-async def test_mistakes_are_not_repeated(one):
-    """What the server refuses for good is told at once."""
-    await one.find("0" * 32)
-    with pytest.raises(JournalError, match="no_such_table"):
-        await one._fetch("SELECT * FROM no_such_table", ())
-
-
-async def test_cancelled_writer_harms_nobody(one):
-    """Its entry is written all the same, as those of others are."""
-    receipts = [make(str(number)) for number in range(3)]
-    writers = [
-        asyncio.create_task(one.record(Entry(r, Mark.ACCEPTED))) for r in receipts
-    ]
-    await asyncio.sleep(0)
-    writers[1].cancel()
-    await asyncio.gather(*writers, return_exceptions=True)
-
-    assert names(await one.unfinished("evolink")) == {"0", "1", "2"}
-
-
-async def test_closing_writes_what_has_gathered(place, two):
-    """Nothing that was begun is dropped."""
-    journal, receipt = PostgresJournal(place), make("j")
-    writer = asyncio.create_task(journal.record(Entry(receipt, Mark.ACCEPTED)))
-    await asyncio.sleep(0)
-    await journal.aclose()
-
-    assert await writer == Entry(receipt, Mark.ACCEPTED)
-    assert await two.find(receipt.key) == Entry(receipt, Mark.ACCEPTED)
-
-
-async def test_old_entries_are_dropped(place, one):
-    """Closed ones after a month, when a journal is opened; open ones never."""
-    old, new, open_ = make("old"), make("new"), make("open")
-    for receipt in (old, new, open_):
-        await one.record(Entry(receipt, Mark.ACCEPTED))
-    for receipt in (old, new):
-        await one.record(Entry(receipt, Mark.CLOSED))
-    with psycopg.connect(place) as connection:
-        connection.execute(
-            "UPDATE personakit_submits SET changed = now() - interval '31 days'"
-            " WHERE job_id IN ('old', 'open')"
-        )
-    later = PostgresJournal(place)
-    found = [await later.find(receipt.key) for receipt in (old, new, open_)]
-    await later.aclose()
-
-    assert [entry is None for entry in found] == [True, False, False]
+@pytest.mark.parametrize("bad", ["\0", "\ud800"])
+async def test_text_that_cannot_be_kept(one, bad):
+    """It is refused by an error of the journal, in every call."""
+    for call in (
+        one.find(ME, bad),
+        one.known_jobs(ME, [bad]),
+        one.remember(attrs.evolve(ME, name=bad), Persona("p", "evolink")),
+        one.announce(bad),
+        one.claim(ME, keys=[bad]),
+        one.accounts(bad, bad),
+    ):
+        with pytest.raises(JournalError, match="change it"):
+            await call
 
 
 async def test_durations_are_bounded(one, monkeypatch):
@@ -313,7 +276,7 @@ async def test_durations_are_bounded(one, monkeypatch):
 
 
 def test_opened_by_url(place, monkeypatch):
-    """A URL is enough, where the extra is installed; else the error names it."""
+    """A URL is enough if the extra is installed; else the error names the extra."""
     assert isinstance(open_journal(place), PostgresJournal)
 
     monkeypatch.setattr(journals, "find_spec", lambda _: None)
@@ -323,27 +286,99 @@ def test_opened_by_url(place, monkeypatch):
 
 def test_one_journal_serves_several_loops(place):
     """Each loop has connections of its own; the last one lets go of the jobs."""
-    journal, receipt = PostgresJournal(place), make("j")
+    journal = PostgresJournal(place)
 
-    async def use() -> Entry | None:
-        await journal.record(Entry(receipt, Mark.ACCEPTED))
-        return await journal.find(receipt.key)
+    async def use(job_id: str) -> int:
+        await accept(journal, job_id)
+        return len(await journal.unsettled(ME))
 
-    found = [asyncio.run(use()) for _ in range(2)]
+    found = [asyncio.run(use(job_id)) for job_id in "ab"]
 
-    assert found == [Entry(receipt, Mark.ACCEPTED)] * 2
+    assert found == [1, 2]
+    assert find_workers(place) == set()
 
 
 async def test_loop_that_goes_on_keeps_the_jobs(place, two):
-    """As long as any loop uses the journal, it is alive."""
+    """As long as any loop uses the journal, the process is alive."""
     journal = PostgresJournal(place)
 
     async def use() -> None:
-        await journal.record(Entry(make("j"), Mark.ACCEPTED))
+        await accept(journal, "j")
 
-    await journal.find("0" * 32)
+    await journal.find(ME, "0" * 32)
     await asyncio.to_thread(asyncio.run, use())
-    claimed = await two.claim("evolink")
+    claimed = await two.claim(ME)
     await journal.aclose()
 
     assert claimed == ()
+
+
+def test_two_threads_begin_one_key(place):
+    """Two loops in two threads take the same steps at once: one winner each."""
+    journals_ = [PostgresJournal(place) for _ in range(2)]
+    barrier, won = threading.Barrier(2), [0, 0]
+
+    async def use(which: int) -> None:
+        journal = journals_[which]
+        await journal.unsettled(ME)
+        for number in range(30):
+            barrier.wait()
+            step = Begin(Receipt("evolink", Ability.MUSIC), f"k{number}", None, "f")
+            begun = await journal.apply(ME, step)
+            started = await journal.apply(ME, Start(begun.record.key, 0))
+            won[which] += started.is_won
+            assert begun.is_won or not started.is_won
+        barrier.wait()
+        await journal.aclose()
+
+    threads = [
+        threading.Thread(target=lambda n=n: asyncio.run(use(n))) for n in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sum(won) == 30
+
+
+def test_fork_is_another_process(place, monkeypatch):
+    """It has a name of its own, and has not shown itself yet."""
+    journal = PostgresJournal(place)
+    names_ = [journal.worker, journal.worker]
+    monkeypatch.setattr(module.os, "getpid", lambda: -1)
+    names_ += [journal.worker, journal.worker]
+
+    assert names_[0] == names_[1] != names_[2] == names_[3]
+    assert journal.lease_end == 0.0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+async def test_fork(place, one):
+    """A child has connections and a name of its own, and leaves its parent's alone."""
+    key = await send(one)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - another process
+        code = 1
+        try:
+
+            async def look() -> bool:
+                found = await one.find(ME, key)
+                lost = await one.apply(ME, Lose(key, 1, is_sender=False))
+                await accept(one, "of the child")
+                await one.aclose()
+                return found is not None and found.is_held and not lost.is_won
+
+            name = one.worker
+            asyncio.events._set_running_loop(None)
+            code = 0 if asyncio.run(look()) and name == one.worker else 2
+        finally:
+            os._exit(code)
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    found = await one.find(ME, key)
+    claimed = await one.claim(ME)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert found.state is SubmitState.SENDING
+    assert found.worker == one.worker
+    assert names(claimed) == {"of the child"}

@@ -93,21 +93,24 @@ def test_service_is_where_the_specification_says():
 
 
 def test_list_is_a_read():
-    """Tasks are listed in pages; lines that are no task of ours are passed over."""
+    """Tasks are listed in pages; lines without the id of a task are left out."""
     call = Evolink().build_jobs(2)
     lines = [
         {"id": MUSIC_JOB, "model": "suno-v5-beta", "status": "processing"},
         {"id": PERSONA_JOB, "model": "suno-persona", "status": "odd", "created_at": 0},
+        {"id": "task-unified-1-image", "model": "z-image", "status": "completed"},
         {"id": "chatcmpl-1", "model": "gpt", "status": "completed"},
     ]
-    body = json.dumps({"data": lines, "total": 3, "page": 2}).encode()
-    first, second = call.parse(Response(200, {}, body))
+    body = json.dumps({"data": lines, "total": 4, "page": 2}).encode()
+    first, second, third = call.parse(Response(200, {}, body))
 
     assert call.request == Request("GET", "/v1/tasks?page=2&page_size=50")
     assert first == Listed(
-        Ability.MUSIC, Snapshot(MUSIC_JOB, JobState.RUNNING, "processing")
+        Ability.MUSIC,
+        Snapshot(MUSIC_JOB, JobState.RUNNING, "processing"),
+        model="suno-v5-beta",
     )
-    assert second.kind is Ability.PERSONA
+    assert (second.kind, third.kind) == (Ability.PERSONA, None)
     assert second.created_at == datetime(1970, 1, 1, tzinfo=UTC)
     assert not second.snapshot.is_known_state
 
