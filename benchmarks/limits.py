@@ -27,7 +27,7 @@ from benchmarks.pace import MUSIC
 from benchmarks.report import Report, start
 from benchmarks.server import completed_task, pending_task
 from personakit import MusicRequest, PersonaKit
-from personakit.limits import Limit, Limits
+from personakit.ratelimit.limits import Limit, Limits
 
 COUNT, PERIOD = 20, 10.0
 """Requests of all kinds in so many seconds, as the service counts."""

@@ -25,7 +25,7 @@ from benchmarks.peers import Wait, installed, opened
 from benchmarks.report import Report, start
 from benchmarks.server import COUNT, DONE, serving
 from personakit import Ability, MusicRequest, PersonaKit, Receipt
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
 from personakit.providers.evolink import Evolink
 
 AT_ONCE = 64

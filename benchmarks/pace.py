@@ -26,9 +26,8 @@ import looptime
 from benchmarks.peers import Peer, installed, opened
 from benchmarks.report import Report, start
 from benchmarks.server import PEER_JOBS
-from personakit.history import History, Trace
-from personakit.outlook import Outlook
-from personakit.pace import Pace, Sighting
+from personakit.polling.durations import DurationStats, ProgressTrace
+from personakit.polling.schedule import DurationEstimate, Pace, PollContext
 
 JOBS = 4000
 WORTHS = (0.03, 0.1, 0.3, 1.0)  # seconds of lag that one read is worth
@@ -113,36 +112,40 @@ def best_reads(best: list[Point], lag: float) -> float:
     return math.exp(y0 + (x - x0) * (y1 - y0) / (x1 - x0))
 
 
-def plan(outlook: Outlook, pace: Pace, until: float) -> list[float]:
+def plan(expected: DurationEstimate, pace: Pace, until: float) -> list[float]:
     """Return all looks of a schedule."""
     looks = [0.0]
     while looks[-1] < until:
-        looks.append(looks[-1] + pace.pause(Sighting(looks[-1], outlook)))
+        looks.append(looks[-1] + pace.pause(PollContext(looks[-1], expected)))
     return looks[1:]
 
 
-def learn(kind: Kind, count: int, estimate: float) -> History:
+def learn(kind: Kind, count: int, estimate: float) -> DurationStats:
     """Return the experience of so many finished jobs."""
-    history = History()
+    duration_stats = DurationStats()
     for seconds in kind.draw(count, seed=99):
-        history.record(kind.name, seconds, estimate=estimate, trace=Trace())
-    return history
+        duration_stats.add(kind.name, seconds, estimate=estimate, trace=ProgressTrace())
+    return duration_stats
 
 
 def wait(
-    kind: Kind, seconds: float, history: History, pace: Pace, progress: Progress
+    kind: Kind,
+    seconds: float,
+    duration_stats: DurationStats,
+    pace: Pace,
+    progress: Progress,
 ) -> tuple[int, float]:
     """Wait for one job that tells its progress; remember what it told."""
-    now, reads, trace = 0.0, 0, Trace()
+    now, reads, trace = 0.0, 0, ProgressTrace()
     while now < seconds:
-        outlook = history.outlook(
+        expected = duration_stats.estimate(
             kind.name, estimate=kind.median, untold=30, trace=trace
         )
-        now += pace.pause(Sighting(now, outlook))
+        now += pace.pause(PollContext(now, expected))
         reads += 1
         if now < seconds:
-            trace.note(now, progress(now, seconds))
-    history.record(kind.name, seconds, estimate=kind.median, trace=trace)
+            trace.add(now, progress(now, seconds))
+    duration_stats.add(kind.name, seconds, estimate=kind.median, trace=trace)
     return reads, now - seconds
 
 
@@ -173,13 +176,13 @@ def compare_schedules(
     for worth in WORTHS:
         for label, count, factor in experiences:
             estimate = kind.median * factor
-            outlook = learn(kind, count, estimate).outlook(
-                kind.name, estimate=estimate, untold=30, trace=Trace()
+            expected = learn(kind, count, estimate).estimate(
+                kind.name, estimate=estimate, untold=30, trace=ProgressTrace()
             )
             pace = Pace(worth=worth, shortest=0.05, longest=300)
-            reads, lag = judge(plan(outlook, pace, until), durations)
+            reads, lag = judge(plan(expected, pace, until), durations)
             lines.append(show(kind, f"{label}, worth {worth:g}", reads, lag, best))
-    learned = learn(kind, 300, kind.median).outlook(
+    learned = learn(kind, 300, kind.median).estimate(
         kind.name, estimate=kind.median, untold=30
     )
     own: list[Point] = []
@@ -248,8 +251,11 @@ def compare_progress(jobs: int) -> list[dict[str, Any]]:
     costs: dict[str, float] = {}
     pace = Pace(worth=0.3, shortest=0.05, longest=300)
     for label, progress in PROGRESSES.items():
-        history = learn(MUSIC, 100, MUSIC.median)
-        waits = [wait(MUSIC, seconds, history, pace, progress) for seconds in durations]
+        duration_stats = learn(MUSIC, 100, MUSIC.median)
+        waits = [
+            wait(MUSIC, seconds, duration_stats, pace, progress)
+            for seconds in durations
+        ]
         reads, lag = (fmean(column) for column in zip(*waits, strict=True))
         costs[label] = lag + pace.worth * reads
         loss = costs[label] / costs["none"] - 1
@@ -260,8 +266,8 @@ def compare_progress(jobs: int) -> list[dict[str, Any]]:
 def wait_untold(seconds: float) -> Point:
     """Wait for jobs of about that length, as the service says, without experience."""
     durations = [seconds * (0.9 + 0.2 * step / 99) for step in range(100)]
-    outlook = History().outlook("any", estimate=seconds, untold=30)
-    return judge(plan(outlook, Pace(), max(durations)), durations)
+    expected = DurationStats().estimate("any", estimate=seconds, untold=30)
+    return judge(plan(expected, Pace(), max(durations)), durations)
 
 
 def judge_all(

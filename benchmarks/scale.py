@@ -26,9 +26,9 @@ from benchmarks.overhead import KEY, Raw, task
 from benchmarks.report import Report, start
 from benchmarks.server import COUNT, serving
 from personakit import Ability, PersonaKit, Receipt
-from personakit.job import Job
+from personakit.jobs.job import Job
 from personakit.models import JobState, Result, Snapshot
-from personakit.pace import Pace, Sighting
+from personakit.polling.schedule import Pace, PollContext
 from personakit.providers.evolink import Evolink
 
 RATE = 400.0
@@ -42,10 +42,10 @@ TICK = 0.005
 class Evenly(Pace):
     """Spreads reads evenly over time, whatever the jobs are like."""
 
-    def pause(self, sighting: Sighting) -> float:
+    def pause(self, context: PollContext) -> float:
         """Return `longest` seconds, and any part of them for the first read."""
-        is_first = sighting.age < FIRST
-        return self.longest * (sighting.chance if is_first else 1.0)
+        is_first = context.age < FIRST
+        return self.longest * (context.chance if is_first else 1.0)
 
 
 def open_kit(base: str, jobs: int, *, together: bool) -> PersonaKit:

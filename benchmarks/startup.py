@@ -35,7 +35,7 @@ assert asyncio.run(main(BASE))["result_data"]
 OURS = """
 import asyncio
 from personakit import PersonaKit
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
 async def main(base):
     pace = Pace(shortest=0.1, longest=0.1)
     kit = PersonaKit("evolink", api_key="benchmark-key", base_url=base, pace=pace)

@@ -21,7 +21,7 @@ from benchmarks.overhead import IDEA, INTERVAL, KEY, Raw
 from benchmarks.report import Report, start
 from benchmarks.server import serving
 from personakit import PersonaKit
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
 from personakit.providers.evolink import Evolink
 
 AT_ONCE = 64

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from personakit.version import __version__
 
 if TYPE_CHECKING:
-    from personakit.batch import Outcome
     from personakit.callbacks import Callbacks
     from personakit.client import PersonaKit
     from personakit.errors import (
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
         Unsupported,
         WaitTimeout,
     )
-    from personakit.job import Job
+    from personakit.jobs.batch import Outcome
+    from personakit.jobs.job import Job
     from personakit.journal import SubmitRecord, SubmitState
     from personakit.models import (
         Credits,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         TrackRef,
         VocalWindow,
     )
-    from personakit.operations import Performance
+    from personakit.operations import SungPersona
     from personakit.receipt import Ability, Receipt
     from personakit.requests import (
         AudioFile,
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "batch": ("Outcome",),
     "callbacks": ("Callbacks",),
     "client": ("PersonaKit",),
     "errors": (
@@ -80,8 +79,12 @@ _HOMES = {
         "Unsupported",
         "WaitTimeout",
     ),
-    "job": ("Job",),
-    "journal": ("SubmitRecord", "SubmitState"),
+    "jobs.batch": ("Outcome",),
+    "jobs.job": ("Job",),
+    "journal": (
+        "SubmitRecord",
+        "SubmitState",
+    ),
     "models": (
         "Credits",
         "JobState",
@@ -92,8 +95,11 @@ _HOMES = {
         "TrackRef",
         "VocalWindow",
     ),
-    "operations": ("Performance",),
-    "receipt": ("Ability", "Receipt"),
+    "operations": ("SungPersona",),
+    "receipt": (
+        "Ability",
+        "Receipt",
+    ),
     "requests": (
         "AudioFile",
         "CoverRequest",
@@ -130,7 +136,6 @@ __all__ = [
     "NotFound",
     "Outcome",
     "OutcomeUnknown",
-    "Performance",
     "Persona",
     "PersonaExists",
     "PersonaKit",
@@ -144,6 +149,7 @@ __all__ = [
     "StemsRequest",
     "SubmitRecord",
     "SubmitState",
+    "SungPersona",
     "Track",
     "TrackRef",
     "Unsupported",

@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line, or say in one line what it needs."""
     try:
-        from personakit.cli import cli  # noqa: PLC0415 - an optional extra
+        from personakit.cli.main import cli  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in {
             "click",

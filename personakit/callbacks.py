@@ -1,6 +1,6 @@
-"""Callbacks: addresses for single jobs, and what becomes of the reports sent there.
+"""Callbacks: addresses for single jobs, and what becomes of the callbacks sent there.
 
-A report is a hint. The address proves for which submit it comes, because it holds a
+A callback is a hint. The address proves for which submit it comes, because it holds a
 token signed with the caller's secret; what the job is and how it ended is then read
 from the service with our own key. So nothing that anybody sends here can end a job, or
 name a job that the service does not know.
@@ -30,20 +30,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from personakit.checks import NoneType, expect, is_sendable
 from personakit.errors import (
     InvalidRequest,
     MalformedAnswer,
     NotFound,
     PersonaKitError,
-    refuse,
+    invalid,
 )
+from personakit.http.transport import check_base_url
+from personakit.jobs.engine import Engine, deadline_in, in_time
+from personakit.jobs.reconcile import read_once
 from personakit.journal.steps import Accept
 from personakit.providers.base import Provider
 from personakit.receipt import Ability, Receipt
-from personakit.reconcile import read_once
-from personakit.transport import check_base_url
-from personakit.workflows import Engine, deadline_in, in_time
+from personakit.validation import NoneType, expect, is_sendable
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -55,7 +55,7 @@ BODY_TIMEOUT = 10.0
 SHORTEST_SECRET = 16
 """Characters of a secret at least."""
 READ_TIMEOUT = 8.0
-"""Seconds for reading a job that a report tells of first; Evolink waits 10."""
+"""Seconds for reading a job that a callback tells of first; Evolink waits 10."""
 
 _CHUNK = 64 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{40,90}")
@@ -72,7 +72,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class _Refused(Exception):
-    """A report is not taken.
+    """A callback is not taken.
 
     Attributes:
         status: What to answer.
@@ -92,8 +92,8 @@ class Callbacks:
     Starlette ``app.mount("/hooks", callbacks.asgi)``. The route's public address
     without that part is the `public_url`.
 
-    Answers: 200 when the journal has what was reported, 400 for what is no report, 401
-    for a wrong signature, 404 for an address of no submit or a job that the service
+    Answers: 200 when the journal has what was reported, 400 for what is no callback,
+    401 for a wrong signature, 404 for an address of no submit or a job that the service
     does not know, 405 for anything but POST, 408 for a body that takes over 10 s, 409
     for a job that is not the submit's, 413 for a body over 256 KiB, and 503 when the
     journal or the service cannot be reached just now, so that the service shall report
@@ -157,7 +157,7 @@ class Callbacks:
     async def receive(
         self, method: str, path: str, headers: Headers, body: bytes
     ) -> int:
-        """Take one report from whatever web server you have.
+        """Take one callback from whatever web server you have.
 
         Args:
             method: Of the HTTP request.
@@ -169,8 +169,8 @@ class Callbacks:
             The HTTP status to answer with; a body is not needed.
         """
         try:
-            reported, attempt = self._read_report(method, path, headers, body)
-            await self._take(reported, attempt)
+            receipt, attempt = self._read_callback(method, path, headers, body)
+            await self._take(receipt, attempt)
         except _Refused as refusal:
             return refusal.status
         except PersonaKitError as error:
@@ -178,15 +178,15 @@ class Callbacks:
             return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.OK
 
-    def _read_report(
+    def _read_callback(
         self, method: str, path: str, headers: Headers, body: bytes
     ) -> tuple[Receipt, int]:
-        """Return the receipt that a report is for, with its job, and the attempt."""
+        """Return the receipt that a callback is for, with its job, and the attempt."""
         receipt, attempt = self._check_address(method, path)
         if len(body) > BODY_LIMIT:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
-            job_id = self.provider.reports.find_job(body)
+            job_id = self.provider.callbacks.find_job(body)
         except MalformedAnswer:
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
         if not self._is_signed(headers, body, job_id):
@@ -207,31 +207,33 @@ class Callbacks:
             return True
         names = [name.lower() for name, _ in headers]
         once = {n.title(): v for n, v in headers if names.count(n.lower()) == 1}
-        return self.provider.reports.is_signed(once, body, job_id, self.service_secret)
+        return self.provider.callbacks.is_signed(
+            once, body, job_id, self.service_secret
+        )
 
-    async def _take(self, reported: Receipt, attempt: int) -> None:
-        """Make sure that the journal has the job of a report, and have it read."""
-        engine, job_id = await self._here(), reported.job_id or ""
-        finding = engine.journal.find(engine.account, reported.key)
+    async def _take(self, receipt: Receipt, attempt: int) -> None:
+        """Make sure that the journal has the job of a callback, and have it read."""
+        engine, job_id = await self._here(), receipt.job_id or ""
+        finding = engine.journal.find(engine.account, receipt.key)
         record = await in_time(finding, deadline_in(READ_TIMEOUT))
         if record is None or record.receipt.job_id != job_id:
             if record is not None and not record.awaits(attempt):
                 raise _Refused(HTTPStatus.CONFLICT)  # that attempt became another job
-            await self._accept(engine, reported, attempt)
+            await self._accept(engine, receipt, attempt)
         await self._wake(job_id)
 
-    async def _accept(self, engine: Engine, reported: Receipt, attempt: int) -> None:
+    async def _accept(self, engine: Engine, receipt: Receipt, attempt: int) -> None:
         """Write down the job of an attempt whose answer is lost or on its way."""
         try:
-            await read_once(engine, reported, deadline_in(READ_TIMEOUT))
+            await read_once(engine, receipt, deadline_in(READ_TIMEOUT))
         except (NotFound, InvalidRequest):
             raise _Refused(HTTPStatus.NOT_FOUND) from None
         step = Accept(
-            reported.key,
+            receipt.key,
             attempt,
-            reported.job_id,
-            receipt=reported.with_job(None),
-            is_reported=True,
+            receipt.job_id,
+            receipt=receipt.with_job(None),
+            by_callback=True,
         )
         accepting = engine.journal.apply(engine.account, step)
         verdict = await in_time(accepting, deadline_in(READ_TIMEOUT))
@@ -311,7 +313,7 @@ def _list_secrets(secret: str | Sequence[str]) -> list[str]:
     for one in secrets:
         expect("secret", one, "text", str)
         if not is_sendable(one):
-            raise refuse("secret", "must be valid Unicode text", "Make another one")
+            raise invalid("secret", "must be valid Unicode text", "Make another one")
     return secrets
 
 
@@ -333,13 +335,13 @@ def make_callbacks(
     url = str(check_base_url(public_url, "public_url")).rstrip("/")
     secrets = _list_secrets(secret)
     if not secrets or min(map(len, secrets)) < SHORTEST_SECRET:
-        raise refuse(
+        raise invalid(
             "secret",
             f"must have at least {SHORTEST_SECRET} characters",
             "Make one with secrets.token_urlsafe()",
         )
-    if service_secret is not None and provider.reports.signature is None:
-        raise refuse(
+    if service_secret is not None and provider.callbacks.signature is None:
+        raise invalid(
             "service_secret",
             f"has no use, since {provider.name} signs nothing",
             "Omit it: the addresses are signed by secret",

@@ -12,43 +12,43 @@ from typing import Any, Self, TypeVar, overload
 import aiohttp
 import attrs
 
-from personakit.batch import Batches
 from personakit.callbacks import Callbacks, make_callbacks
-from personakit.checks import (
+from personakit.environment import find_base_url, find_key, make_account
+from personakit.errors import invalid
+from personakit.http.transport import Transport, check_base_url
+from personakit.jobs.batch import Batches
+from personakit.jobs.engine import (
+    Engine,
+    check_ability,
+    deadline_in,
+    hold_deadline,
+)
+from personakit.jobs.job import Job
+from personakit.jobs.personas import Personas
+from personakit.jobs.service import Service
+from personakit.jobs.step_writer import StepWriter
+from personakit.jobs.submit import Submitted
+from personakit.journal import Journal, SubmitRecord, open_journal
+from personakit.journal.record import show_key
+from personakit.models import Listed, Result, Snapshot
+from personakit.operations import Operations
+from personakit.per_loop import PerLoop
+from personakit.polling.durations import DurationStats
+from personakit.polling.poller import Poller
+from personakit.polling.schedule import Pace, PaceName, find_pace
+from personakit.providers import find_provider
+from personakit.providers.base import Provider
+from personakit.ratelimit.limits import Limits
+from personakit.ratelimit.shared import Shared, open_limiter
+from personakit.receipt import Ability, Receipt
+from personakit.requests import JobRequest, check_request
+from personakit.serialization import parse_token
+from personakit.validation import (
     NoneType,
     check_journal,
     check_timeout,
     expect,
     expect_one_of,
-)
-from personakit.convert import parse_token
-from personakit.errors import refuse
-from personakit.history import History
-from personakit.job import Job
-from personakit.journal import Journal, SubmitRecord, open_journal
-from personakit.journal.record import show_key
-from personakit.limits import Limits
-from personakit.models import Listed, Result, Snapshot
-from personakit.operations import Operations
-from personakit.pace import Pace, PaceName, find_pace
-from personakit.perloop import PerLoop
-from personakit.poller import Poller
-from personakit.providers import find_provider
-from personakit.providers.base import Provider
-from personakit.readings import Readings
-from personakit.receipt import Ability, Receipt
-from personakit.registry import Registry
-from personakit.requests import JobRequest, check_request
-from personakit.settings import find_base_url, find_key, make_account
-from personakit.sharedlane import Shared, open_lane
-from personakit.stepwriter import StepWriter
-from personakit.submits import Submitted
-from personakit.transport import Transport, check_base_url
-from personakit.workflows import (
-    Engine,
-    check_ability,
-    deadline_in,
-    hold_deadline,
 )
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ DEFAULT_TIMEOUT = 900.0
 what is not done by then runs on, and its receipt finds it."""
 
 
-class PersonaKit(Batches, Operations, Readings):
+class PersonaKit(Batches, Operations, Service):
     """One service, spoken to with one key.
 
     Make one and keep it: it may be used from any number of tasks, and from several
@@ -76,7 +76,7 @@ class PersonaKit(Batches, Operations, Readings):
         files_url: Address that takes uploads, where that is another one; None for the
             service's own. Beside another address than the service's, uploads need it.
         callback_url: Where the service shall report on the way, None for nowhere. To
-            have this client heed the reports, call `callbacks` instead.
+            have this client heed the callbacks, call `callbacks` instead.
         session: An `aiohttp.ClientSession` of the caller, borrowed and never closed;
             for a proxy, say, or TLS settings; its loop is then the only one that can
             be used. None to make our own, which heed no proxy variables. Paid
@@ -93,8 +93,8 @@ class PersonaKit(Batches, Operations, Readings):
         timeout: Seconds that a call may take from submit to result, ``math.inf`` for
             no limit.
         pace: How often to look at a job: ``"eager"``, ``"balanced"`` (the usual),
-            ``"thrifty"``, or a `personakit.pace.Pace`. What jobs of a kind have taken
-            so far is learned from.
+            ``"thrifty"``, or a `Pace`. What jobs of a kind have
+            taken so far is learned from.
         limits: What the account may ask in how much time, None for what the service
             publishes; what it does not is found out by what it refuses.
 
@@ -133,7 +133,7 @@ class PersonaKit(Batches, Operations, Readings):
         self._account = make_account(self._provider, self._base_url, self._key, account)
         self._session = session
         self._timeout = check_timeout(timeout)
-        self._pace, self._history = find_pace(pace), History()
+        self._pace, self._duration_stats = find_pace(pace), DurationStats()
         self._limits = limits or self._provider.limits
         self._callbacks: Callbacks | None = None
         self._journal = open_journal(journal)
@@ -146,21 +146,21 @@ class PersonaKit(Batches, Operations, Readings):
         limits = self._limits
         account = self._account
         name = f"{account.provider} {account.address} {account.name}"
-        lane = partial(open_lane, account=name, shared=self._shared)
-        reads = lane("reads", limits.total or limits.reads)
+        limiter = partial(open_limiter, account=name, shared=self._shared)
+        reads = limiter("reads", limits.total or limits.reads)
         return Engine(
             provider=self._provider,
             account=account,
             transport=Transport(
                 self._base_url, self._key, self._session, self._files_url
             ),
-            poller=Poller(self._pace, self._history, reads),
+            poller=Poller(self._pace, self._duration_stats, reads),
             journal=self._journal,
             writer=StepWriter(self._journal, account),
-            starts=reads if limits.total else lane("starts", limits.starts),
+            starts=reads if limits.total else limiter("starts", limits.starts),
             reads=reads,
             address=self._find_address,
-            history=self._history,
+            duration_stats=self._duration_stats,
         )
 
     async def _close_engine(self, engine: Engine) -> None:
@@ -182,7 +182,7 @@ class PersonaKit(Batches, Operations, Readings):
     ) -> Callbacks:
         """Have the service report on every further job, and return the receiving end.
 
-        Reports make waiting cheaper and results quicker, and tell of jobs whose submit
+        Callbacks make waiting cheaper and results quicker, and find jobs whose submit
         lost its answer. They are never needed: without them jobs are read as before.
 
         Args:
@@ -190,7 +190,7 @@ class PersonaKit(Batches, Operations, Readings):
             secret: Of at least 16 characters; signs the addresses. Several to change
                 it: the first signs, all are accepted. Processes that share the route
                 share the secret.
-            service_secret: What the service signs its reports with: MusicMint's
+            service_secret: What the service signs its callbacks with: MusicMint's
                 ``signing_secret``, kie's ``webhookHmacKey``. None not to check that.
 
         Raises:
@@ -247,9 +247,9 @@ class PersonaKit(Batches, Operations, Readings):
         return self._provider.name
 
     @property
-    def personas(self) -> Registry:
+    def personas(self) -> Personas:
         """The personas that the journal knows of this service."""
-        return Registry(self._here)
+        return Personas(self._here)
 
     def can(self, ability: Ability) -> bool:
         """Return whether the service offers something."""
@@ -311,18 +311,20 @@ class PersonaKit(Batches, Operations, Readings):
         expect("found_by", found_by, "job.token or a Receipt", str, Receipt)
         receipt = parse_token(found_by) if isinstance(found_by, str) else found_by
         if of is not None and receipt.kind is not getattr(of, "ability", None):
-            raise refuse("of", f"must fit a job for {receipt.kind}", "Pass its request")
+            raise invalid(
+                "of", f"must fit a job for {receipt.kind}", "Pass its request"
+            )
         return self._attach(receipt)
 
     def _attach(self, receipt: Receipt) -> Job[Result]:
         if receipt.provider != self._provider.name:
-            raise refuse(
+            raise invalid(
                 "receipt",
                 f"must be one of {self._provider.name}, not {receipt.provider}",
                 "Attach to it with a client of its own service",
             )
         if receipt.job_id is None:
-            raise refuse(
+            raise invalid(
                 "receipt",
                 "must name a job, and this one's outcome is unknown",
                 "Call kit.reconcile(receipt) before paying again",

@@ -229,7 +229,7 @@ def too_late() -> ServiceUnavailable:
     )
 
 
-def refuse(
+def invalid(
     field: str, rule: str, remedy: str, source: str = OWN_RULE
 ) -> InvalidRequest:
     """Make the error for a request that is refused before anything is sent.

@@ -12,9 +12,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
-from personakit.checks import number, text
-from personakit.errors import PersonaKitError, refuse
+from personakit.errors import PersonaKitError, invalid
 from personakit.receipt import Ability
+from personakit.validation import number, text
 
 
 class JobState(StrEnum):
@@ -181,7 +181,7 @@ class VocalWindow:
 
     def __attrs_post_init__(self) -> None:
         if self.end <= self.start:
-            raise refuse("window", "must end after it starts", "Swap or widen it")
+            raise invalid("window", "must end after it starts", "Swap or widen it")
 
     @property
     def length(self) -> float:

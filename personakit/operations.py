@@ -11,8 +11,8 @@ from typing import Any, Literal, Never, TypeAlias, TypeVar, Unpack
 
 import attrs
 
-from personakit.checks import NoneType, expect, expect_one_of
-from personakit.errors import PersonaExists, PersonaKitError, refuse
+from personakit.errors import PersonaExists, PersonaKitError, invalid
+from personakit.jobs.personas import Personas
 from personakit.journal.record import INTERNAL
 from personakit.models import (
     Persona,
@@ -22,7 +22,6 @@ from personakit.models import (
     VocalWindow,
 )
 from personakit.receipt import Ability
-from personakit.registry import Registry
 from personakit.requests import (
     AudioFile,
     CoverRequest,
@@ -38,6 +37,7 @@ from personakit.requests import (
     UploadRequest,
     check_song,
 )
+from personakit.validation import NoneType, expect, expect_one_of
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ _UPLOADED = "uploaded"  # stands for the id of what is not uploaded yet
 
 
 @attrs.frozen
-class Performance:
+class SungPersona:
     """A new persona, and what it sang first.
 
     Attributes:
@@ -66,14 +66,14 @@ def _read_file(path: Path) -> AudioFile:
     try:
         size = path.stat().st_size
         if not 0 < size <= FILE_LIMIT:
-            raise refuse(
+            raise invalid(
                 "audio",
                 f"must have from 1 to {FILE_LIMIT} bytes, not {size}",
                 "Pass another file",
             )
         return AudioFile(path.name, path.read_bytes())
     except OSError as error:
-        raise refuse(
+        raise invalid(
             "audio",
             f"must be a file that can be read ({error.strerror})",
             "Pass the path of one",
@@ -96,7 +96,7 @@ class Operations(ABC):
 
     @property
     @abstractmethod
-    def personas(self) -> Registry:
+    def personas(self) -> Personas:
         """The personas that are known of this service."""
 
     @abstractmethod
@@ -315,7 +315,7 @@ class Operations(ABC):
         isolate: bool | None = None,
         key: str | None = None,
         timeout: float | None = None,
-    ) -> Performance:
+    ) -> SungPersona:
         """Make a persona of a track's voice and have it sing, in one go.
 
         The whole workflow: isolate the voice (separate the stems, and upload the voice
@@ -343,24 +343,24 @@ class Operations(ABC):
         expect("isolate", isolate, "True, False or None", bool, NoneType)
         expect("key", key, "text", str, NoneType)
         if song.persona is not None:
-            raise refuse("song", "must leave its persona open", "Omit song.persona")
+            raise invalid("song", "must leave its persona open", "Omit song.persona")
         if isolate or isinstance(voice_of, str):
             self.require(Ability.VOICE)
         # The last step is checked before the first one is paid for.
         stand_in = Persona("not made yet", self.provider)
         self.check(attrs.evolve(song, persona=stand_in))
-        wish = PersonaRequest(
+        wanted = PersonaRequest(
             TrackRef(_UPLOADED, _UPLOADED) if isinstance(voice_of, str) else voice_of,
             name=name,
             description=description,
             window=window,
             style=style,
         )
-        self.check(wish)
+        self.check(wanted)
         deadline = self.deadline_in(timeout)
         steps = _Steps(self, key, deadline)
         source = await self._find_voice(voice_of, steps, isolate=isolate)
-        persona = await steps.run("persona", attrs.evolve(wish, source=source))
+        persona = await steps.run("persona", attrs.evolve(wanted, source=source))
         try:
             tracks = await steps.run("song", attrs.evolve(song, persona=persona))
         except PersonaKitError as error:
@@ -369,7 +369,7 @@ class Operations(ABC):
         except asyncio.CancelledError:
             _log.warning("Cancelled after persona %s was made", persona.id)
             raise
-        return Performance(persona, tracks)
+        return SungPersona(persona, tracks)
 
     async def _find_voice(
         self, source: Source, steps: _Steps, *, isolate: bool | None

@@ -11,7 +11,10 @@ from typing import ClassVar, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
-from personakit.checks import (
+from personakit.errors import invalid
+from personakit.models import Persona, Stems, Track, TrackRef, VocalWindow
+from personakit.receipt import Ability
+from personakit.validation import (
     a,
     a_or_address,
     expect,
@@ -21,9 +24,6 @@ from personakit.checks import (
     optional,
     text,
 )
-from personakit.errors import refuse
-from personakit.models import Persona, Stems, Track, TrackRef, VocalWindow
-from personakit.receipt import Ability
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def check_request(request: object) -> None:
     rule, example = "a request", "Build one, for example MusicRequest(idea=...)"
     expect("request", request, rule, JobRequest, remedy=example)
     if type(request) is JobRequest:
-        raise refuse("request", f"must be {rule} of a certain kind", example)
+        raise invalid("request", f"must be {rule} of a certain kind", example)
 
 
 @attrs.frozen
@@ -132,11 +132,11 @@ def check_song(fields: Mapping[str, object], *positional: object) -> None:
     """
     texts = "Pass idea for a description, or lyrics for the text that is sung"
     if positional:
-        raise refuse("lyrics", "or idea must be passed by name", texts)
+        raise invalid("lyrics", "or idea must be passed by name", texts)
     for name in fields.keys() - SongFields.__annotations__.keys():
         known = f"Use one of {', '.join(SongFields.__annotations__)}"
         remedy = texts if name == "prompt" else known
-        raise refuse(name, "must not be passed, a song has no such field", remedy)
+        raise invalid(name, "must not be passed, a song has no such field", remedy)
 
 
 @attrs.frozen(kw_only=True)
@@ -185,9 +185,9 @@ class SongRequest(JobRequest[tuple[Track, ...]]):
 
     def __attrs_post_init__(self) -> None:
         if self.lyrics is not None and self.idea is not None:
-            raise refuse("idea", "cannot go with lyrics", "Pass only one of the two")
+            raise invalid("idea", "cannot go with lyrics", "Pass only one of the two")
         if self.persona_mode is not None and self.persona is None:
-            raise refuse("persona_mode", "has no effect alone", "Pass persona too")
+            raise invalid("persona_mode", "has no effect alone", "Pass persona too")
         self.check()
 
     def check(self) -> None:
@@ -219,7 +219,7 @@ class MusicRequest(SongRequest):
     def check(self) -> None:
         """Refuse a song of which nothing is said."""
         if self.idea is None and self.lyrics is None and not self.instrumental:
-            raise refuse(
+            raise invalid(
                 "lyrics",
                 "or idea must say what is sung",
                 "Pass one of the two, or instrumental=True",
@@ -246,7 +246,7 @@ class ExtendRequest(SongRequest):
         """Refuse a place beyond the end of a track whose length is known."""
         length = self.source.duration if isinstance(self.source, Track) else None
         if self.at is not None and length is not None and self.at >= length:
-            raise refuse(
+            raise invalid(
                 "at",
                 f"must lie before the end of the source, which is {length:g} s long",
                 "Move it, or omit it to continue from the end",

@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 
 from personakit import PersonaKit
-from personakit.archive import make_fingerprint
 from personakit.journal import Journal, MemoryJournal, SubmitState
 from personakit.journal.steps import (
     Abandon,
@@ -21,6 +20,7 @@ from personakit.journal.steps import (
 )
 from personakit.receipt import Receipt
 from personakit.requests import JobRequest
+from personakit.serialization import make_fingerprint
 
 
 async def open_states(

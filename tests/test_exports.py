@@ -20,7 +20,7 @@ PUBLIC = {
     "CoverRequest",
     "ExtendRequest",
     "MashupRequest",
-    "Performance",
+    "SungPersona",
     "Stems",
     "StemsRequest",
     "UploadRequest",
@@ -71,7 +71,7 @@ def test_emulator_names_are_pinned():
     """The emulator's names are public too."""
     assert set(personakit.emulator.__all__) == {
         "Charge",
-        "Delivery",
+        "Callback",
         "Emulator",
         "Exchange",
         "Fault",

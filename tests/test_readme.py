@@ -10,7 +10,7 @@ import pytest
 
 import personakit
 from personakit import Ability
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
 from personakit.providers import PROVIDERS
 from personakit.providers.evolink import Evolink
 

@@ -18,8 +18,8 @@ from personakit import AlreadyDelivered, MusicRequest, PersonaKit, PersonaKitErr
 from personakit.journal import Journal, open_journal
 from personakit.journal.postgres import PostgresJournal
 from personakit.journal.steps import Step
-from personakit.limits import Limits
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limits
 
 LEASE = 3.0
 """Seconds after which a process that was killed is known to be dead, at the latest."""

@@ -20,7 +20,6 @@ from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 from procrastinate.tasks import Task
 
-from personakit.archive import dump, load_request
 from personakit.client import PersonaKit
 from personakit.errors import (
     AlreadyDelivered,
@@ -28,13 +27,14 @@ from personakit.errors import (
     PersonaKitError,
     ServiceUnavailable,
     WaitTimeout,
-    refuse,
+    invalid,
 )
 from personakit.models import Result, Track, TrackRef, VocalWindow
-from personakit.operations import Performance
-from personakit.perloop import PerLoop
+from personakit.operations import SungPersona
+from personakit.per_loop import PerLoop
 from personakit.receipt import JOB_KINDS, Ability
 from personakit.requests import JobRequest, PersonaRequest, SongRequest
+from personakit.serialization import dump, load_request
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Delivery(Generic[T]):
     error: PersonaKitError | None = None
 
 
-Deliver: TypeAlias = Callable[[Delivery[Result | Performance]], Awaitable[object]]
+Deliver: TypeAlias = Callable[[Delivery[Result | SungPersona]], Awaitable[object]]
 
 
 class Again(Exception):
@@ -151,7 +151,7 @@ class PersonaTasks:
         """
         text = dump(request)
         if text is None:
-            raise refuse("request", "must not hold a file", "Upload it before")
+            raise invalid("request", "must not hold a file", "Upload it before")
         return await self._defer(request.ability, key, json.loads(text), more)
 
     async def sing(
@@ -168,7 +168,7 @@ class PersonaTasks:
     ) -> int:
         """Have a persona made of a track's voice, and sing; see `PersonaKit.sing`.
 
-        What is delivered is a `Performance`. Each step is paid for once, on whichever
+        What is delivered is a `SungPersona`. Each step is paid for once, on whichever
         worker it happens.
 
         Args:
@@ -181,13 +181,13 @@ class PersonaTasks:
             style: A style label of the persona, None for none.
             **more: For Procrastinate.
         """
-        wish = PersonaRequest(
+        wanted = PersonaRequest(
             voice_of, name=name, description=description, window=window, style=style
         )
         request = {
             "song": json.loads(dump(song) or ""),
             "kind": song.ability,
-            "voice": json.loads(dump(wish) or ""),
+            "voice": json.loads(dump(wanted) or ""),
         }
         return await self._defer(_SING, key, request, more)
 
@@ -281,7 +281,7 @@ class PersonaTasks:
         )
         await self._deliver_result(key, made)
 
-    async def _deliver_result(self, key: str, result: Result | Performance) -> None:
+    async def _deliver_result(self, key: str, result: Result | SungPersona) -> None:
         """Deliver, and tell an error of the delivery from those of the job."""
         try:
             await self._deliver(Delivery(key, result))
@@ -292,7 +292,7 @@ class PersonaTasks:
 def _load(kind: Ability, told: Any) -> JobRequest[Any]:
     request = load_request(kind, json.dumps(told))
     if request is None:
-        raise refuse(
+        raise invalid(
             "request",
             "must be one that this version of the worker knows",
             "Run the same version everywhere, and defer it anew",

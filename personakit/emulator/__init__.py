@@ -5,11 +5,11 @@ documents say is refused, serves playable audio, and plays scripted faults. It s
 no code with the rest of the package, so that neither can hide the other's mistakes.
 """
 
-from personakit.emulator.courier import Delivery
+from personakit.emulator.callbacks import Callback
 from personakit.emulator.faults import Fault
 from personakit.emulator.server import Emulator
 from personakit.emulator.state import Charge
 from personakit.emulator.tasks import Song
 from personakit.emulator.traffic import Exchange
 
-__all__ = ["Charge", "Delivery", "Emulator", "Exchange", "Fault", "Song"]
+__all__ = ["Callback", "Charge", "Emulator", "Exchange", "Fault", "Song"]

@@ -17,16 +17,15 @@ from typing import Self
 import attrs
 from aiohttp import web
 
+from personakit.emulator.callbacks import Callback, CallbackQueue, CallbackSender
 from personakit.emulator.clock import Clock
-from personakit.emulator.courier import Courier, Delivery
-from personakit.emulator.evolink import SongShape
 from personakit.emulator.faults import Fault, Script
 from personakit.emulator.meter import Meters
-from personakit.emulator.outbox import Outbox
 from personakit.emulator.services import Options, Played, open_services
+from personakit.emulator.services.evolink import SongShape
+from personakit.emulator.services.sunoapi import PersonaAgain
+from personakit.emulator.services.sunoapi_records import SunoShape
 from personakit.emulator.state import Account, Charge
-from personakit.emulator.suno_records import SunoShape
-from personakit.emulator.sunoapi import PersonaAgain
 from personakit.emulator.tasks import Song
 from personakit.emulator.traffic import (
     Action,
@@ -104,10 +103,10 @@ class Emulator:
         self._port = port
         self._clock = Clock(speed)
         self._account = Account(self._clock, credits)
-        self._outbox = Outbox()
-        self._courier: Courier | None = None
+        self._queue = CallbackQueue()
+        self._sender: CallbackSender | None = None
         if callbacks_to is not None:
-            self._courier = Courier(self._clock, self._outbox, callbacks_to)
+            self._sender = CallbackSender(self._clock, self._queue, callbacks_to)
         self._delivering: asyncio.Task[None] | None = None
         options = Options(
             api_key=api_key,
@@ -119,7 +118,7 @@ class Emulator:
             poll_verbs=poll_verbs,
             signing_secret=signing_secret,
         )
-        self._played = open_services(self._clock, self._account, self._outbox, options)
+        self._played = open_services(self._clock, self._account, self._queue, options)
         self._script = Script()
         self._meters = Meters(starts_limit, reads_limit)
         self._exchanges: list[Exchange] = []
@@ -155,8 +154,8 @@ class Emulator:
             raise
         self._runner = runner
         self._clock.start()
-        if self._courier is not None:
-            self._delivering = asyncio.create_task(self._courier.run())
+        if self._sender is not None:
+            self._delivering = asyncio.create_task(self._sender.run())
 
     async def stop(self) -> None:
         """Close everything; records and the account can still be read. Idempotent."""
@@ -208,9 +207,9 @@ class Emulator:
         return tuple(self._exchanges)
 
     @property
-    def deliveries(self) -> tuple[Delivery, ...]:
+    def callbacks(self) -> tuple[Callback, ...]:
         """Every callback that was posted or tried, oldest first."""
-        return () if self._courier is None else tuple(self._courier.deliveries)
+        return () if self._sender is None else tuple(self._sender.callbacks)
 
     def count(self, action: Action) -> int:
         """Return how many requests of one action reached the server."""
@@ -261,8 +260,8 @@ class Emulator:
             ValueError: `seconds` is negative.
         """
         self._clock.advance(seconds)
-        if self._courier is not None:
-            self._courier.wake()
+        if self._sender is not None:
+            self._sender.wake()
 
     def seed_song(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
-from personakit.errors import refuse
+from personakit.errors import invalid
 from personakit.journal.base import Journal
 from personakit.journal.memory import MemoryJournal
 from personakit.journal.record import Account, Attempt, SubmitRecord, SubmitState
@@ -47,7 +47,7 @@ def open_journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
 
 def _open_postgres(url: str) -> Journal:
     if find_spec("psycopg") is None:
-        raise refuse(
+        raise invalid(
             "journal",
             "needs the extra postgres for a database",
             'Run: pip install "personakit-sdk[postgres]"',

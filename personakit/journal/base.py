@@ -28,7 +28,7 @@ def clash(name: str) -> JournalError:
 class Journal(Protocol):
     """Where receipts, requests, results and personas are kept.
 
-    A journal that processes share also offers what `personakit.sharedlane.Shared`
+    A journal that processes share also offers what `personakit.ratelimit.shared.Shared`
     names. A caller bounds a method by cancelling it: the method then returns at once,
     even if the store hangs. What it had begun may have been written all the same.
 

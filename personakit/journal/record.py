@@ -14,11 +14,11 @@ from typing import Any
 
 import attrs
 
-from personakit.archive import load_failure, load_request, load_result
 from personakit.errors import PersonaKitError
 from personakit.models import JobState, Result, Snapshot
 from personakit.receipt import Receipt
 from personakit.requests import JobRequest
+from personakit.serialization import load_failure, load_request, load_result
 
 
 class SubmitState(StrEnum):

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from personakit.archive import dump, dump_failure
 from personakit.journal.record import Account, Attempt, SubmitRecord, SubmitState
 from personakit.models import Persona, TrackRef
 from personakit.receipt import Ability, Receipt
+from personakit.serialization import dump, dump_failure
 
 FIXED = ("id", "provider", "address", "account", "caller_key", "extra_of")
 CHANGING = (

@@ -135,7 +135,7 @@ def _whole(moment: datetime) -> datetime:
 
 
 def _accept(record: SubmitRecord, step: Accept, facts: Facts) -> Verdict:
-    if step.is_reported and facts.holder not in {None, record.key}:
+    if step.by_callback and facts.holder not in {None, record.key}:
         return _lost(record, Loss.BOUND)
     sent = [one.sent_at for one in record.open if one.number == step.attempt]
     record = attrs.evolve(record, open=_close(record, step.attempt))

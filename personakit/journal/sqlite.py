@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from personakit.errors import refuse
+from personakit.errors import invalid
 from personakit.journal.base import RETENTION, Duration
 from personakit.journal.record import Account, SubmitRecord
 from personakit.journal.rows import PERSONA_COLUMNS, to_persona, to_persona_row
@@ -85,7 +85,7 @@ class SqliteJournal:
     ) -> None:
         self._path = Path(path).absolute()  # the same file after a change of folder
         if not self._path.parent.is_dir():
-            raise refuse(
+            raise invalid(
                 "journal",
                 f"must be in a folder that exists, and {self._path.parent} does not",
                 "Create that folder, or pass another path",

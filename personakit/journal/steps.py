@@ -65,7 +65,7 @@ class Accept:
         result: What the service answered at once, None for a job.
         receipt: Of an attempt that the journal may not know, because its record is
             lost; None to write nothing then.
-        is_reported: True if a callback says so: it cannot name the job of another
+        by_callback: True if a callback says so: it cannot name the job of another
             record.
     """
 
@@ -74,7 +74,7 @@ class Accept:
     job_id: str | None
     result: Result | None = None
     receipt: Receipt | None = None
-    is_reported: bool = False
+    by_callback: bool = False
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import cast
 
-from personakit.errors import refuse
+from personakit.errors import invalid
 from personakit.providers.base import Provider
 
 
@@ -37,7 +37,7 @@ def find_provider(provider: str | Provider) -> Provider:
     if isinstance(provider, Provider):
         return provider
     if provider not in PROVIDERS:
-        raise refuse(
+        raise invalid(
             "provider",
             f"must be one of {', '.join(PROVIDERS)}",
             "Pass the name of a service",

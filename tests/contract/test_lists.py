@@ -9,11 +9,11 @@ import pytest
 
 from personakit import Ability, MusicRequest, PersonaKit
 from personakit.emulator import Emulator
-from personakit.matching import could_be, fits, fits_result
+from personakit.http.messages import with_clock
+from personakit.jobs.engine import call_with_retry, deadline_in
+from personakit.jobs.matching import could_be, fits, fits_result
 from personakit.models import Listed, Result
-from personakit.wire import with_clock
-from personakit.workflows import ask, deadline_in
-from tests.contract.worlds import SONG, connect, seed, wish
+from tests.contract.worlds import SONG, connect, make_request, seed
 
 DAY = 86_400.0
 KINDS = [
@@ -29,7 +29,7 @@ KINDS = [
 async def read_list(kit: PersonaKit) -> tuple[Listed, float | None]:
     """Return the newest line of the list, and the difference of the clocks."""
     engine = await kit._here()
-    lines, clock = await ask(
+    lines, clock = await call_with_retry(
         engine,
         Ability.JOBS,
         lambda: with_clock(engine.provider.build_jobs(1)),
@@ -41,7 +41,7 @@ async def read_list(kit: PersonaKit) -> tuple[Listed, float | None]:
 async def read_job(kit: PersonaKit, line: Listed, kind: Ability) -> Result | None:
     """Return what a reading of a listed job contains, without the request."""
     engine = await kit._here()
-    snapshot = await ask(
+    snapshot = await call_with_retry(
         engine,
         kind,
         lambda: engine.provider.build_read(line.snapshot.job_id, kind),
@@ -53,7 +53,7 @@ async def read_job(kit: PersonaKit, line: Listed, kind: Ability) -> Result | Non
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 async def test_new_job_is_in_the_list(emulator: Emulator, name, kind):
     """The newest line has the job's id, a time at its submit, and the right kind."""
-    request = wish(kind, seed(emulator, name))
+    request = make_request(kind, seed(emulator, name))
     async with connect(emulator, name) as kit:
         job = await kit.submit(request)
         line, clock = await read_list(kit)
@@ -68,7 +68,7 @@ async def test_new_job_is_in_the_list(emulator: Emulator, name, kind):
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 async def test_wrong_clock_is_corrected(emulator: Emulator, name, kind):
     """The answer's date shows by how much a service's clock, and its times, are off."""
-    request = wish(kind, seed(emulator, name))
+    request = make_request(kind, seed(emulator, name))
     emulator.advance(DAY)
     async with connect(emulator, name) as kit:
         job = await kit.submit(request)
@@ -98,7 +98,7 @@ async def test_model_of_the_list(emulator: Emulator, name, model):
 @pytest.mark.parametrize(("name", "kind"), KINDS[1:])
 async def test_finished_songs_identify_their_request(emulator: Emulator, name, kind):
     """A reading has title and style, on MusicMint lyrics too; others contradict it."""
-    request = wish(kind, seed(emulator, name))
+    request = make_request(kind, seed(emulator, name))
     async with connect(emulator, name) as kit:
         await (await kit.submit(request))
         line, _ = await read_list(kit)
@@ -113,7 +113,7 @@ async def test_finished_songs_identify_their_request(emulator: Emulator, name, k
 
 async def test_personas_cannot_be_identified(emulator: Emulator):
     """A reading of Evolink's persona has its id alone."""
-    request = wish(Ability.PERSONA, seed(emulator, "evolink"))
+    request = make_request(Ability.PERSONA, seed(emulator, "evolink"))
     async with connect(emulator, "evolink") as kit:
         await (await kit.submit(request))
         line, _ = await read_list(kit)

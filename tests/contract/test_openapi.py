@@ -13,6 +13,7 @@ from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 from yarl import URL
 
+from personakit.http.messages import Request
 from personakit.models import Persona, Track, TrackRef, VocalWindow
 from personakit.providers import PROVIDERS, find_provider
 from personakit.receipt import Ability
@@ -25,7 +26,6 @@ from personakit.requests import (
     StemsRequest,
     UploadRequest,
 )
-from personakit.wire import Request
 from tests.unit.providers.evolink.cases import MUSIC_JOB
 from tests.unit.providers.recorded import Case, load
 from tests.unit.providers.sunoapi.reading import CALLS as SUNO_CALLS
@@ -77,7 +77,7 @@ def mock(name: str, request: Request) -> MockRequest:
     )
 
 
-def wishes(name: str) -> dict[str, Any]:
+def requests(name: str) -> dict[str, Any]:
     """Return requests of every kind, from the least to the most that is possible."""
     job_id = MUSIC_JOB if name == "evolink" else "5c79aabbccddeeff001122334455be8e"
     ref = TrackRef(job_id, "4fcc4507-a7ae-4441-ad8a-465c2f61d5bb")
@@ -133,12 +133,12 @@ NOT_DESCRIBED = {
 }
 
 
-def every_wish() -> list[Any]:
+def every_request() -> list[Any]:
     """Return every request that a service takes and its file describes."""
     return [
         pytest.param(name, request, id=f"{name}-{what}")
         for name in PROVIDERS
-        for what, request in wishes(name).items()
+        for what, request in requests(name).items()
         if request.ability in find_provider(name).abilities
         and (name, what) not in NOT_POSSIBLE
         and build(name, request).path not in NOT_DESCRIBED
@@ -150,10 +150,10 @@ def build(name: str, request: Any) -> Request:
     return find_provider(name).build_submit(request).request
 
 
-@pytest.mark.parametrize(("name", "wish"), every_wish())
-def test_submits_are_as_described(name, wish):
+@pytest.mark.parametrize(("name", "wanted"), every_request())
+def test_submits_are_as_described(name, wanted):
     """Every body that is built is valid."""
-    assert openapi(name).validate_request(mock(name, build(name, wish))) is None
+    assert openapi(name).validate_request(mock(name, build(name, wanted))) is None
 
 
 def every_reading() -> list[Any]:
@@ -233,16 +233,16 @@ def ask(name: str, case: Case) -> Request:
     """Return the request that an answer belongs to."""
     if name not in FOLDERS:
         return SUNO_CALLS[case.read_as]().request
-    provider, wish = find_provider(name), wishes(name)
+    provider, wanted = find_provider(name), requests(name)
     match case.read_as:
         case "credits":
             return provider.build_credits().request
         case "track":
             return provider.build_track("clip-abc123").request
         case "submit":
-            return build(name, wish["idea"])
+            return build(name, wanted["idea"])
         case "persona" | "stems" | "upload" if name == "musicmint":
-            return build(name, wish[case.read_as])
+            return build(name, wanted[case.read_as])
         case _:
             return provider.build_read(MUSIC_JOB, Ability.MUSIC).request
 

@@ -9,9 +9,9 @@ import pytest
 
 from personakit import JobState, MalformedAnswer, NotFound, PersonaKitError
 from personakit.emulator import Fault
+from personakit.polling.polled_job import EARLY_PATIENCE
 from personakit.receipt import Ability
-from personakit.watch import EARLY_PATIENCE
-from tests.contract.worlds import SONG, WORLDS, connect, every_kind, seed, wish
+from tests.contract.worlds import SONG, WORLDS, connect, every_kind, make_request, seed
 
 WEATHER = {
     "drop": Fault.drop(),
@@ -88,7 +88,7 @@ async def test_changed_answers_never_end_a_wait(emulator, name, fault):
 async def test_outage_is_survived(emulator, world, ability):
     """Thirty seconds without one good reading are survived, whatever is awaited."""
     async with connect(emulator, world.name) as kit:
-        job = await kit.submit(wish(ability, seed(emulator, world.name)))
+        job = await kit.submit(make_request(ability, seed(emulator, world.name)))
         emulator.inject(Fault.status(503), on="read", seconds=30)
         emulator.inject(Fault.drop(), on="read", times=2)
         result = await job
@@ -102,7 +102,7 @@ async def test_failed_job_tells_why(emulator, name):
     """A job that ends badly is a JobFailed with the receipt, and is not tried again."""
     emulator.inject(Fault.fails("service_error", "It broke."), on="submit")
     async with connect(emulator, name) as kit:
-        job = await kit.submit(wish(Ability.MUSIC, seed(emulator, name)))
+        job = await kit.submit(make_request(Ability.MUSIC, seed(emulator, name)))
         with pytest.raises(PersonaKitError, match="It broke") as caught:
             await job
 
@@ -116,7 +116,7 @@ async def test_failed_job_tells_why(emulator, name):
 async def test_job_that_is_gone_is_believed_soon(emulator, name):
     """A job that stays unknown is reported so, with its receipt."""
     async with connect(emulator, name) as kit:
-        job = await kit.submit(wish(Ability.MUSIC, seed(emulator, name)))
+        job = await kit.submit(make_request(Ability.MUSIC, seed(emulator, name)))
         emulator.inject(Fault.html(404), on="read", times=None)
         with pytest.raises(NotFound) as caught:
             await job
@@ -129,7 +129,7 @@ async def test_job_that_is_gone_is_believed_soon(emulator, name):
 async def test_result_that_stays_malformed_names_its_place(emulator, name):
     """A changed service is a clear error with the path, and the job can be found."""
     async with connect(emulator, name) as kit:
-        job = await kit.submit(wish(Ability.MUSIC, seed(emulator, name)))
+        job = await kit.submit(make_request(Ability.MUSIC, seed(emulator, name)))
         broken = {"code": 0 if name == "musicmint" else 200, "data": {"id": 7}}
         fault = Fault.text(json.dumps({**broken, "id": 7}).encode())
         emulator.inject(fault, on="read", times=None)
@@ -144,7 +144,7 @@ async def test_result_that_stays_malformed_names_its_place(emulator, name):
 async def test_previews_are_never_taken_for_final(emulator, name):
     """Until a job is completed no snapshot has a result."""
     async with connect(emulator, name) as kit:
-        job = await kit.submit(wish(Ability.MUSIC, seed(emulator, name)))
+        job = await kit.submit(make_request(Ability.MUSIC, seed(emulator, name)))
         states = [
             (snapshot.state.is_final, snapshot.result is not None)
             async for snapshot in job.updates()

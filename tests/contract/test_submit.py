@@ -30,8 +30,8 @@ from tests.contract.worlds import (
     every_absence,
     every_kind,
     every_row,
+    make_request,
     seed,
-    wish,
 )
 from tests.journals import open_states
 
@@ -58,7 +58,7 @@ LOST = {
 async def test_round_trip(emulator, world, ability):
     """One request, one charge, one result of its own type, and nothing left open."""
     async with connect(emulator, world.name) as kit:
-        request = wish(ability, seed(emulator, world.name))
+        request = make_request(ability, seed(emulator, world.name))
         job = await kit.submit(request)
         is_open = not job.snapshot.is_settled
         result = await job
@@ -76,7 +76,7 @@ async def test_round_trip(emulator, world, ability):
 async def test_token_finds_the_result_again(emulator, world, ability):
     """From the token alone another client has the result, without paying."""
     async with connect(emulator, world.name) as kit:
-        job = await kit.submit(wish(ability, seed(emulator, world.name)))
+        job = await kit.submit(make_request(ability, seed(emulator, world.name)))
         first = await job
     async with connect(emulator, world.name) as other:
         again = await other.attach(job.token)
@@ -99,7 +99,7 @@ def ids(result):
 @pytest.mark.parametrize(("world", "ability"), every_kind())
 async def test_lost_answer_is_never_paid_again(emulator, world, ability, fault):
     """Where the charge may be made, one POST is sent and the outcome is unknown."""
-    request = wish(ability, seed(emulator, world.name))
+    request = make_request(ability, seed(emulator, world.name))
     emulator.inject(fault, on="submit", times=None)
     await check_unknown(emulator, world, request)
 
@@ -110,7 +110,7 @@ async def test_answer_without_proof_is_never_paid_again(
     emulator, world, ability, fault
 ):
     """A good status proves nothing: the parser has to find what was paid for."""
-    request = wish(ability, seed(emulator, world.name))
+    request = make_request(ability, seed(emulator, world.name))
     emulator.inject(fault, on="submit", times=None)
     await check_unknown(emulator, world, request)
 
@@ -164,7 +164,7 @@ async def test_absent_operation_is_refused_by_name(emulator, name, ability):
     """What a service lacks is refused before any network use."""
     async with connect(emulator, name) as kit:
         with pytest.raises(Unsupported, match=f"{name} does not offer {ability}"):
-            await kit.submit(wish(ability, seed(emulator, name)))
+            await kit.submit(make_request(ability, seed(emulator, name)))
         can = kit.can(ability)
 
     assert not can

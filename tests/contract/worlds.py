@@ -69,9 +69,9 @@ def seed(emulator: Emulator, name: str) -> Track:
     )
 
 
-def wish(ability: Ability, source: Track) -> JobRequest[Any]:
+def make_request(ability: Ability, source: Track) -> JobRequest[Any]:
     """Make a request that every service which offers it accepts."""
-    wishes = {
+    requests = {
         Ability.PERSONA: PersonaRequest(source, **NAMED),
         Ability.MUSIC: MusicRequest(**SONG),
         Ability.EXTEND: ExtendRequest(source, at=2, **SONG),
@@ -80,7 +80,7 @@ def wish(ability: Ability, source: Track) -> JobRequest[Any]:
         Ability.STEMS: StemsRequest(source),
         Ability.UPLOAD: UploadRequest(LINK),
     }
-    return wishes[ability]
+    return requests[ability]
 
 
 def refusal(body: Mapping[str, Any], status: int = 200) -> Fault:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from personakit import MusicRequest, OutcomeUnknown, PersonaKit
 from personakit.emulator import Emulator, Fault
-from personakit.limits import Limits
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limits
 from tests.endurance.verdict import tell
 
 JOBS = 400

@@ -9,17 +9,17 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+import personakit.http.messages
+import personakit.jobs.engine
 import personakit.journal.memory
 import personakit.receipt
-import personakit.wire
-import personakit.workflows
 from personakit.emulator import Emulator
 
 _WITH_CLOCKS = (
     personakit.journal.memory,
     personakit.receipt,
-    personakit.wire,
-    personakit.workflows,
+    personakit.http.messages,
+    personakit.jobs.engine,
 )
 
 

@@ -48,8 +48,8 @@ from personakit import (
 from personakit.emulator import Emulator, Fault
 from personakit.errors import AlreadyDelivered
 from personakit.journal import SqliteJournal, SubmitRecord, SubmitState
-from personakit.limits import Limit, Limits
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limit, Limits
 from tests.endurance.kills import KINDS, service
 from tests.endurance.verdict import tell
 from tests.endurance.victims import (
@@ -367,7 +367,7 @@ class Trial:
     async def live(
         self, forks: Forks, orders: list[int], *, is_last: bool
     ) -> dict[str, Any] | None:
-        """Run one life; return its report, None if it was killed."""
+        """Run one life; return its callback, None if it was killed."""
         self.lives += 1
         life, chance = self.lives, self.chance
         is_named = not is_last and chance.random() < 0.6

@@ -20,8 +20,8 @@ import psycopg
 from personakit import MusicRequest, OutcomeUnknown, PersonaKit
 from personakit.emulator import Emulator
 from personakit.journal.postgres import PostgresJournal
-from personakit.limits import Limits
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limits
 from tests.endurance.verdict import tell
 from tests.postgres import serve
 

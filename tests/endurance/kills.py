@@ -26,7 +26,7 @@ from typing import Any
 from personakit import Job, MusicRequest, PersonaKit, Receipt
 from personakit.emulator import Emulator, Fault
 from personakit.journal import SubmitState
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
 from tests.endurance.verdict import tell
 from tests.endurance.victims import (
     END_STEPS,

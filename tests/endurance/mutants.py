@@ -28,14 +28,25 @@ LONGEST = 600.0
 """Seconds after which tests that hang count as failed."""
 ROOT = Path(__file__).parents[2]
 COPIED = ("personakit", "tests", "examples", "pyproject.toml", "README.md")
-UNIT = ("submits", "keyed", "recovery", "reconcile", "job", "callbacks", "batch")
+
+
+def find_tests(module: str) -> str:
+    """Return the path of a module's own tests."""
+    folder, _, name = module.rpartition("/")
+    return str(Path("tests/unit") / folder / f"test_{name}.py")
+
+
+UNIT = (
+    *("jobs/submit", "jobs/idempotency", "jobs/recovery", "jobs/reconcile", "jobs/job"),
+    *("callbacks", "jobs/batch"),
+)
 INTEGRATION = (
     *("slow_journal", "delivery", "submit_faults", "cancellation", "deadlines", "late"),
     "two_processes",
 )
 FAST = (
     "tests/promises",
-    *(f"tests/unit/test_{name}.py" for name in UNIT),
+    *(find_tests(name) for name in UNIT),
     *(f"tests/integration/test_{name}.py" for name in INTEGRATION),
     "tests/contract/test_submit.py",
 )
@@ -47,7 +58,7 @@ class Mutant:
     """One rule that is taken out.
 
     Attributes:
-        module: Of the package.
+        module: Its path below the package, without the ending.
         rule: What no longer holds.
         old: The text in the module, which is there once.
         new: What replaces it.
@@ -67,220 +78,220 @@ class Mutant:
 MUTANTS = (
     # submits: from the intent to the answer
     Mutant(
-        "submits",
+        "jobs/submit",
         "nothing begins after the deadline",
         "    if loop.time() >= deadline:\n        raise too_late()\n",
         "",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "what began too late is withdrawn",
         "    except TimeoutError:\n        beginning.add_done_callback(withdraw)\n",
         "    except TimeoutError:\n",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "what began for a cancelled caller is withdrawn",
         "    except asyncio.CancelledError:\n"
         "        beginning.add_done_callback(withdraw)\n",
         "    except asyncio.CancelledError:\n",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a deadline does not cancel the writing of an intent",
         "await asyncio.shield(beginning)",
         "await beginning",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "what is not sent is withdrawn",
         "    finally:\n        submission.withdraw()",
         "    finally:\n        pass",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a place is needed before a start",
-        "        await engine.starts.enter(self.deadline)\n",
+        "        await engine.starts.acquire(self.deadline)\n",
         "        engine.starts.held += 1\n",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a caller who left stops a request that is not sent",
         "            return self.is_left or is_cancelled",
         "            return False",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a cancelled caller does not tear the request",
         "                return await asyncio.shield(sending)",
         "                return await sending",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "not charged is said of what was not sent only",
         "        if not self.may_be_sent:",
         "        if True:",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "not charged is said of what was not sent",
         "        if not self.may_be_sent:",
         "        if False:",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a closed client does not call a sent request unsent",
         "                if self.may_be_sent:\n                    self.engine",
         "                if False:\n                    self.engine",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a closed client does not call an unsent request lost",
         "                if self.may_be_sent:\n                    self.engine",
         "                if True:\n                    self.engine",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a start that failed is taken back",
         "            self._put_not_sent(before.attempt + 1)\n",
         "",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "an intent whose start failed is withdrawn",
         "            self._put_withdrawal(before.attempt)\n",
         "",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "whoever loses the start sends nothing",
         "        if verdict.record is None or not verdict.is_won:",
         "        if verdict.record is None:",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "nothing is sent after the lease",
         " and time.monotonic() < lease_end",
         "",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "nothing is sent for a caller who left",
         "self.may_be_sent = not is_left() and ",
         "self.may_be_sent = ",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "the last look decides",
         "deadline=self.deadline, may_send=may_send",
         "deadline=self.deadline, may_send=None",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "the deadline comes down to the request",
         "deadline=self.deadline, may_send=may_send",
         "deadline=math.inf, may_send=may_send",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a lost answer is no refusal",
         "        if isinstance(error, OutcomeUnknown):",
         "        if False:",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a lost answer is written down",
         "            verdict = await writer.write(Lose(key, number))",
         "            verdict = None",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a callback that was faster counts",
         "            if (job_id := record.receipt.job_id) is not None:",
         "            if (job_id := record.receipt.job_id) is not None and False:",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "what may be retried goes back to an intent",
         "            verdict = await writer.write(NotSent(key, number, goes_on=True))",
         "            verdict = self.record",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "nobody goes on for a caller who left",
         "            if verdict is None or self.is_left:",
         "            if verdict is None:",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "no attempt follows one that is not written down",
         "            if verdict is None:  # so no further attempt can be begun",
         "            if False:",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "a refusal is written down",
         "            await writer.write(Refuse(key, number))",
         "            pass",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "the job id is durable before it is returned",
         "        await engine.writer.write(Accept(",
         "        engine.writer.put(Accept(",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "the job id is written down again until it is",
         "        await engine.writer.write(Accept(",
         "        await engine.journal.apply(engine.account, Accept(",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "the result that came at once is kept",
         "Accept(record.key, number, job_id, result)",
         "Accept(record.key, number, job_id)",
     ),
     Mutant(
-        "submits",
+        "jobs/submit",
         "an answer that came counts without the journal",
         "            if self.accepted is not None:",
         "            if False:",
     ),
     # stepwriter: until it is written
     Mutant(
-        "stepwriter",
+        "jobs/step_writer",
         "what cannot be written is kept",
         "                self._keep(step)\n                return None",
         "                return None",
     ),
     Mutant(
-        "stepwriter",
+        "jobs/step_writer",
         "a cancelled caller does not cancel a step",
         "                self._keep(step)  # taking it twice does no harm\n",
         "",
     ),
     Mutant(
-        "stepwriter",
+        "jobs/step_writer",
         "steps keep their order",
         "        if step.key not in self._late:\n            try:",
         "        if True:\n            try:",
     ),
     Mutant(
-        "stepwriter",
+        "jobs/step_writer",
         "a kept step is written again",
         "                await asyncio.sleep(pause)\n",
         "                steps.popleft()\n",
     ),
     Mutant(
-        "stepwriter",
+        "jobs/step_writer",
         "closing waits for what is kept",
         "                await asyncio.gather(*self._writing_late, "
         "return_exceptions=True)\n",
         "",
     ),
     Mutant(
-        "stepwriter",
+        "jobs/step_writer",
         "closing waits for what is being written",
         "        with suppress(TimeoutError):\n"
         "            async with asyncio.timeout(grace):\n"
@@ -290,252 +301,252 @@ MUTANTS = (
     ),
     # keyed: one key, one payment
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "a key stands for one request",
         "        _compare(record, request)\n",
         "",
     ),
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "the key reaches the journal",
         "engine, receipt, request, caller_key=caller_key",
         "engine, receipt, request, caller_key=None",
     ),
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "an unknown outcome is not paid again",
         "            if verdict.is_won:",
         "            if verdict.is_won or verdict.record.state == 'unknown':",
     ),
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "whoever loses joins",
-        "                except Contended:\n                    continue",
-        "                except Contended:\n                    raise",
+        "                except KeyInUse:\n                    continue",
+        "                except KeyInUse:\n                    raise",
     ),
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "whoever joins works on the job of the dead",
         "            await in_time(claiming, deadline)\n"
         "            return self._resume_record(record)",
         "            claiming.close()\n            return self._resume_record(record)",
     ),
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "a living sender is waited for",
         "record.state is SubmitState.SENDING and not record.is_held",
         "record.state is SubmitState.SENDING",
     ),
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "a dead sender is not waited for",
         "record.state is SubmitState.SENDING and not record.is_held",
         "False",
     ),
     Mutant(
-        "keyed",
+        "jobs/idempotency",
         "a lost answer is looked for",
         "        found = await reconcile(engine, record, deadline)",
         "        found = record",
     ),
     # recovery: what may be found, and paid again
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "a rival keeps a job from being bound",
         "        return only.fits(other) is not False",
         "        return False",
     ),
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "an undecided rival is one",
         "        return only.fits(other) is not False",
         "        return only.fits(other) is True",
     ),
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "one of several that fit is not taken",
         "    if len(candidates) != 1:\n        return record\n    [only] = candidates",
         "    if not candidates:\n        return record\n    only = candidates[0]",
     ),
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "time alone proves nothing",
         "    if only.fits(record) is None and not by_time_alone:",
         "    if False:",
     ),
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "what contradicts is no candidate",
         "        if candidate.fits(record) is not False",
         "        if True",
     ),
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "a job of another record is no candidate",
         "for job_id in found.keys() - known]",
         "for job_id in found]",
     ),
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "texts are read",
         "    if not candidate.line.snapshot.state.is_final:",
         "    if True:",
     ),
     Mutant(
-        "reconcile",
+        "jobs/reconcile",
         "the list is read to its end",
         "        if not lines or (times and min(times) < earliest):",
         "        if True:",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "a double charge must be accepted",
         "        if not is_unsent and accept_possible_double_charge is not True:",
         "        if False:",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "only True accepts a double charge",
         "accept_possible_double_charge is not True:",
         "not accept_possible_double_charge:",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "what has a job is not submitted again",
         "        if record.state in WITH_JOB:\n"
-        '            raise refuse("receipt", "has a job"',
-        '        if False:\n            raise refuse("receipt", "has a job"',
+        '            raise invalid("receipt", "has a job"',
+        '        if False:\n            raise invalid("receipt", "has a job"',
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "what is settled is not open",
         "    if record.state in SETTLED:",
         "    if False:",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "what a living process sends is not pending",
         "            if record.state not in WITH_JOB and not record.is_held",
         "            if record.state not in WITH_JOB",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "what a living process sends is not settled by others",
         "    if record.is_held and record.state not in WITH_JOB:",
         "    if False:",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "what the dead sent is unknown",
         "    if record.state is not SubmitState.SENDING or record.is_held:",
         "    if True:",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "an adopted job exists",
         "            await read_once(engine, named, deadline)\n",
         "            pass\n",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "an intent is withdrawn, not abandoned",
         "Withdraw if record.state is SubmitState.INTENT else Abandon",
         "Abandon",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "an unknown outcome is abandoned, not withdrawn",
         "Withdraw if record.state is SubmitState.INTENT else Abandon",
         "Withdraw",
     ),
     Mutant(
-        "recovery",
+        "jobs/recovery",
         "a lost race of a settling is told",
         "        if not verdict.is_won:\n            raise _moved",
         "        if False:\n            raise _moved",
     ),
     # job and workflows: delivered once
     Mutant(
-        "delivery",
+        "jobs/delivery",
         "a result is delivered after the block",
         "    try:\n        yield\n",
         "    await engine.writer.write(Deliver(receipt.key, attempt))\n"
         "    try:\n        yield\n",
     ),
     Mutant(
-        "delivery",
+        "jobs/delivery",
         "a block that raised delivers nothing",
         "            await engine.writer.write(Return(receipt.key, attempt))",
         "            await engine.writer.write(Deliver(receipt.key, attempt))",
     ),
     Mutant(
-        "delivery",
+        "jobs/delivery",
         "a block that raised gives the result back",
         "            await engine.writer.write(Return(receipt.key, attempt))",
         "            pass",
     ),
     Mutant(
-        "delivery",
+        "jobs/delivery",
         "a block that ended delivers",
         "        verdict = await engine.writer.write(Deliver(receipt.key, attempt))",
         "        verdict = None",
     ),
     Mutant(
-        "job",
+        "jobs/job",
         "the end is durable before the caller has it",
         "        await self.end(engine, deadline)\n        if final",
         "        if final",
     ),
     Mutant(
-        "delivery",
+        "jobs/delivery",
         "one block at a time",
         "        if verdict.is_won:",
         "        if True:",
     ),
     Mutant(
-        "delivery",
+        "jobs/delivery",
         "what was delivered is not delivered again",
         "        if verdict.record.state is SubmitState.DELIVERED:",
         "        if False:",
     ),
     Mutant(
-        "job",
+        "jobs/job",
         "an awaited result is delivered",
         "        await self._deliver_soon(engine)\n        return final",
         "        return final",
     ),
     Mutant(
-        "job",
+        "jobs/job",
         "a wait that ran out delivers nothing",
         "        if self._is_ended:\n            engine.deliver_soon",
         "        if True:\n            engine.deliver_soon",
     ),
     Mutant(
-        "workflows",
+        "jobs/engine",
         "a cancelled caller has not had the result",
         "            if task is None or task.cancelling() <= cancels:",
         "            if True:",
     ),
     Mutant(
-        "workflows",
+        "jobs/engine",
         "a result is delivered once the caller went on",
         "        asyncio.get_running_loop().call_soon(deliver)",
         "        deliver()",
     ),
     Mutant(
-        "workflows",
+        "jobs/engine",
         "an end is written down again until it is",
         "    await engine.writer.write(End(",
         "    await engine.journal.apply(engine.account, End(",
     ),
     Mutant(
-        "batch",
+        "jobs/batch",
         "an outcome is delivered",
         "                    engine.writer.put(Deliver(key))",
         "                    pass",
     ),
     Mutant(
-        "batch",
+        "jobs/batch",
         "an outcome is delivered after its turn of the loop",
         "                yield outcome\n                if key is not None:\n"
         "                    engine.writer.put(Deliver(key))",
@@ -571,13 +582,13 @@ MUTANTS = (
     Mutant(
         "callbacks",
         "the service must know the job",
-        "            await read_once(engine, reported, deadline_in(READ_TIMEOUT))",
+        "            await read_once(engine, receipt, deadline_in(READ_TIMEOUT))",
         "            pass",
     ),
     Mutant(
         "callbacks",
         "a job of another record is refused",
-        "            is_reported=True,",
+        "            by_callback=True,",
         "            is_reported=False,",
     ),
     Mutant(
@@ -589,60 +600,60 @@ MUTANTS = (
     Mutant(
         "callbacks",
         "a submit that the journal lacks is kept",
-        "            receipt=reported.with_job(None),\n",
+        "            receipt=receipt.with_job(None),\n",
         "",
     ),
     # flight and retry: whether a byte left
     Mutant(
-        "flight",
+        "http/flight",
         "no byte leaves after the deadline",
         "        if asyncio.get_running_loop().time() >= self.deadline:",
         "        if False:",
     ),
     Mutant(
-        "flight",
+        "http/flight",
         "no byte leaves against the last look",
         "        elif is_last and self.may_send is not None and not self.may_send():",
         "        elif False:",
     ),
     Mutant(
-        "flight",
+        "http/flight",
         "the last look is right before the first byte",
         "            self.check()\n            self._is_begun = True",
         "            self._is_begun = True",
     ),
     Mutant(
-        "flight",
+        "http/flight",
         "what was stopped was not sent",
         "            return NoAnswer(self.stopped, sent=False)",
         "            return NoAnswer(self.stopped, sent=True)",
     ),
     Mutant(
-        "flight",
+        "http/flight",
         "a byte that left was sent",
         "            sent=self.sent and not isinstance(error, _NEVER_SENT),",
         "            sent=False,",
     ),
     Mutant(
-        "flight",
+        "http/flight",
         "no connection means nothing was sent",
         "            sent=self.sent and not isinstance(error, _NEVER_SENT),",
         "            sent=self.sent,",
     ),
     Mutant(
-        "retry",
+        "http/retry",
         "a lost answer to a paid request is unknown",
         "    if lost.sent and not request.repeatable:",
         "    if False:",
     ),
     Mutant(
-        "retry",
+        "http/retry",
         "only what is safe is retried",
         "            if not error.retry_safe or clock()",
         "            if clock()",
     ),
     Mutant(
-        "retry",
+        "http/retry",
         "no attempt is made after the deadline",
         "    if clock() >= deadline:\n        raise too_late()\n",
         "",
@@ -673,7 +684,7 @@ async def run_tests(modules: Iterable[str], tree: Path) -> str | None:
         modules: Whose own tests come first.
         tree: The package and its tests.
     """
-    own = [f"tests/unit/test_{module}.py" for module in modules]
+    own = [find_tests(module) for module in modules]
     tests = [one for one in dict.fromkeys((*own, *FAST)) if (tree / one).exists()]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"),

@@ -223,7 +223,7 @@ class Program(RuleBasedStateMachine):
     @rule(number=process, place=some.integers(0, 99), times=some.integers(1, 3))
     def report(self, number: int, place: int, times: int) -> None:
         """Let the service call back about a job, perhaps several times."""
-        notices = self.emulator._outbox._waiting
+        notices = self.emulator._queue._waiting
         if not notices:
             return
         self.note("callbacks")

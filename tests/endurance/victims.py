@@ -20,10 +20,12 @@ from typing import Any
 
 import attrs
 
-from personakit import download, readers, submits
+from personakit.http import download
+from personakit.http.part_file import PartFile
+from personakit.jobs import fetch as readers
+from personakit.jobs import submit
 from personakit.journal import SqliteJournal
 from personakit.journal.steps import Step, Verdict
-from personakit.partfile import PartFile
 
 SUBMIT_STEPS = ("begin", "start", "accept")
 END_STEPS = ("end", "take", "deliver")
@@ -105,7 +107,7 @@ def _arm_journal(trap: Trap, journal: type[Any]) -> None:
 
 
 def _arm_answers(trap: Trap) -> None:
-    attempt, fetch = submits.attempt_call, readers.fetch
+    attempt, fetch = submit.attempt_call, readers.fetch
 
     async def submit_armed(*args: Any, **options: Any) -> Any:
         if trap.is_at("in flight"):
@@ -119,7 +121,7 @@ def _arm_answers(trap: Trap) -> None:
             asyncio.get_running_loop().call_later(0.002, die)
         return await fetch(*args, **options)
 
-    submits.attempt_call, readers.fetch = submit_armed, read_armed
+    submit.attempt_call, readers.fetch = submit_armed, read_armed
 
 
 def _arm_files(trap: Trap) -> None:
@@ -172,7 +174,7 @@ class Forks:
     process: asyncio.subprocess.Process
 
     async def run(self, **task: Any) -> tuple[int, Any]:
-        """Have a task done; return the exit code and the report, None without one."""
+        """Have a task done; return the exit code and the callback, None without one."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(task).encode() + b"\n")

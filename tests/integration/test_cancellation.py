@@ -9,8 +9,8 @@ import pytest
 
 from personakit import MusicRequest, OutcomeUnknown, PersonaKitError
 from personakit.emulator import Emulator, Fault
+from personakit.jobs.engine import GRACE
 from personakit.journal import SubmitState
-from personakit.workflows import GRACE
 from tests.conftest import connect
 from tests.journals import open_states
 

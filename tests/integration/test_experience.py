@@ -6,9 +6,9 @@ import pytest
 
 from personakit import JournalError, MusicRequest
 from personakit.emulator import Emulator
-from personakit.history import History
 from personakit.journal.sqlite import SqliteJournal
-from personakit.pace import Pace
+from personakit.polling.durations import DurationStats
+from personakit.polling.schedule import Pace
 from tests.conftest import connect
 
 IDEA = MusicRequest(idea="a rainy night")
@@ -27,10 +27,14 @@ async def test_durations_outlive_the_program(tmp_path):
             await (await later.submit(IDEA))
 
     fresh, learned, known = (
-        history.outlook("evolink music", estimate=60, untold=30)
-        for history in (History(), kit._history, later._history)
+        duration_stats.estimate("evolink music", estimate=60, untold=30)
+        for duration_stats in (
+            DurationStats(),
+            kit._duration_stats,
+            later._duration_stats,
+        )
     )
-    assert known.surprises == learned.surprises < fresh.surprises
+    assert known.outlier_share == learned.outlier_share < fresh.outlier_share
     assert known.median == pytest.approx(learned.median, rel=0.2)
 
 
@@ -54,7 +58,7 @@ async def test_models_are_told_apart(emulator):
     async with connect(emulator) as kit:
         await (await kit.submit(MusicRequest(idea="rain", model="suno-v5")))
         await (await kit.submit(IDEA))
-        readers = (await kit._here()).readers
+        readers = (await kit._here()).fetchers
 
     assert {reader.kind for reader in readers.values()} == {
         "evolink music",

@@ -11,8 +11,8 @@ from aiohttp import web
 from personakit import MusicRequest
 from personakit.emulator import Emulator, Fault
 from personakit.journal.postgres import PostgresJournal
-from personakit.limits import Limit, Limits
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limit, Limits
 from tests.contract.worlds import connect
 
 pytestmark = pytest.mark.looptime(False)
@@ -106,7 +106,7 @@ async def test_report_to_one_wakes_the_other(place):
             callbacks = web_app.callbacks(**secret)
             worker.callbacks(**secret)
             job = await worker.submit(SONG)
-            async with asyncio.timeout(9):  # a look without a report comes much later
+            async with asyncio.timeout(9):  # a look without a callback comes much later
                 tracks = await job
     await runner.cleanup()
 

@@ -14,9 +14,9 @@ from personakit import (
     ServiceUnavailable,
 )
 from personakit.emulator import Emulator, Fault
-from personakit.lanes import IN_FLIGHT
-from personakit.limits import Limit, Limits
 from personakit.providers.evolink import Evolink
+from personakit.ratelimit.limiter import IN_FLIGHT
+from personakit.ratelimit.limits import Limit, Limits
 from tests.conftest import connect
 from tests.servers import raw_server
 

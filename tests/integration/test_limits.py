@@ -11,7 +11,7 @@ import pytest
 from personakit import MusicRequest
 from personakit.emulator import Emulator, Fault
 from personakit.emulator.tasks import SPREADS, Spread
-from personakit.limits import Limit, Limits
+from personakit.ratelimit.limits import Limit, Limits
 from tests.contract.worlds import connect
 
 SONG = {"lyrics": "[Verse]\nBlue", "style": "jazz", "title": "Blue hour"}
@@ -87,7 +87,7 @@ class LoopDatetime(datetime):
 async def test_time_in_the_queue_is_no_age(monkeypatch):
     """A job that queued for the account's limit is found done as soon as others."""
     monkeypatch.setattr("personakit.receipt.datetime", LoopDatetime)
-    monkeypatch.setattr("personakit.workflows.datetime", LoopDatetime)
+    monkeypatch.setattr("personakit.jobs.engine.datetime", LoopDatetime)
     monkeypatch.setattr("personakit.journal.memory.datetime", LoopDatetime)
     monkeypatch.setitem(SPREADS, "music", Spread(6.0, 0.01, 5.9, 6.1))
     clock = asyncio.get_running_loop().time

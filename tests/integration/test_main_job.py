@@ -141,8 +141,8 @@ async def test_many_tasks_share_the_readings_of_one_job(kit, emulator):
 async def test_job_is_found_again_by_another_client(emulator, source):
     """A token taken elsewhere finds the job, whoever submitted it."""
     async with connect(emulator) as first:
-        wish = PersonaRequest(source, name="Voice", description="Warm")
-        token = (await first.submit(wish)).token
+        request = PersonaRequest(source, name="Voice", description="Warm")
+        token = (await first.submit(request)).token
     async with connect(emulator) as second:
         job = second.attach(token, PersonaRequest)
         before = job.snapshot

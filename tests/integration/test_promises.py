@@ -23,8 +23,8 @@ from personakit import (
 from personakit.emulator import Emulator, Fault
 from personakit.journal import MemoryJournal, SqliteJournal, SubmitState
 from personakit.journal.steps import Bind, End
-from personakit.limits import Limit, Limits
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limit, Limits
 from tests.conftest import connect
 from tests.journals import open_states
 from tests.processes import until
@@ -205,7 +205,7 @@ async def test_job_of_an_older_attempt_is_not_adopted(kit, emulator):
 
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_adoption_and_report_at_once_give_a_job_to_one(kit, emulator, is_first):
-    """Of a report and an adoption of the same job, one wins and the other is told."""
+    """Of a callback and an adoption of the same job, one wins and the other is told."""
     callbacks = kit.callbacks(
         public_url="https://app.example/hooks", secret="correct horse battery"
     )
@@ -247,7 +247,7 @@ class Racing(MemoryJournal):
 
 
 async def test_report_before_an_adoption_is_bound_wins(emulator):
-    """A job that a report names between check and binding is not adopted as well."""
+    """A job that a callback names between check and binding is not adopted as well."""
     journal = Racing()
     async with connect(emulator, journal=journal) as kit:
         callbacks = kit.callbacks(

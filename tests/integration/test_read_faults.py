@@ -16,7 +16,7 @@ from personakit import (
     WaitTimeout,
 )
 from personakit.emulator import Fault
-from personakit.watch import EARLY_PATIENCE, PATIENCE
+from personakit.polling.polled_job import EARLY_PATIENCE, PATIENCE
 
 IDEA = MusicRequest(idea="a rainy night")
 

@@ -17,9 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 from personakit import MusicRequest, PersonaKitError
-from personakit.cli import cli
+from personakit.cli.main import cli
 from personakit.emulator import Emulator, Fault
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
 from tests.conftest import connect
 from tests.contract.worlds import connect as connect_to
 from tests.contract.worlds import seed

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from personakit import JournalError, MusicRequest, PersonaKitError
+from personakit.jobs.submit import LEASE_MARGIN
 from personakit.journal import Account, MemoryJournal, SubmitState
 from personakit.journal.steps import Accept, Begin, Start, Step, Verdict
-from personakit.submits import LEASE_MARGIN
 from tests.conftest import connect
 
 IDEA = MusicRequest(idea="a rainy night")

@@ -26,7 +26,7 @@ from personakit import (
 )
 from personakit.emulator import Emulator, Fault
 from personakit.journal import MemoryJournal, SubmitState
-from personakit.windows import LONGEST_ASKED
+from personakit.ratelimit.limiter import LONGEST_ASKED
 from tests.conftest import connect
 from tests.journals import open_states
 from tests.servers import raw_server

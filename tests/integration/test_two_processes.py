@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from personakit.emulator import Fault
-from personakit.limits import Limits
-from personakit.pace import Pace
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limits
 from tests.conftest import connect
 from tests.processes import until, working
 from tests.worker import LEASE, SONG

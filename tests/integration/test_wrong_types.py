@@ -15,8 +15,8 @@ from personakit import (
     Track,
     TrackRef,
 )
-from personakit.limits import Limit, Limits
 from personakit.providers.evolink import Evolink
+from personakit.ratelimit.limits import Limit, Limits
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest
 from tests.conftest import connect

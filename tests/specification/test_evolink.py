@@ -21,9 +21,9 @@ from personakit import (
     VocalWindow,
 )
 from personakit.emulator import Fault
+from personakit.http.messages import Response
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Ability
-from personakit.wire import Response
 from tests.conftest import connect
 
 fact = pytest.mark.fact
@@ -59,9 +59,9 @@ def read(body, kind=Ability.PERSONA):
     return Evolink().build_read(JOB, kind).parse(answer({"id": JOB, **body}))
 
 
-def build(wish, **more):
+def build(request, **more):
     """Return the body of a paid request."""
-    return json.loads(Evolink().build_submit(wish, **more).request.body)
+    return json.loads(Evolink().build_submit(request, **more).request.body)
 
 
 @fact("evolink-base", "evolink-auth", "evolink-json")
@@ -230,9 +230,9 @@ def test_window_has_both_ends():
 )
 async def test_windows(kit, emulator, source, start, end, is_taken):
     """10 to 30 s are taken by the service, and anything else is refused before it."""
-    wish = PersonaRequest(source, **LEAST, window=VocalWindow(start, end))
+    request = PersonaRequest(source, **LEAST, window=VocalWindow(start, end))
     try:
-        taken = (await kit.submit(wish)) is not None
+        taken = (await kit.submit(request)) is not None
     except InvalidRequest as error:
         taken = error.field != "window"
 
@@ -253,7 +253,7 @@ async def test_style_is_free_and_may_be_empty(kit, emulator, source, style, sent
 
 @fact("evolink-callback")
 async def test_persona_takes_no_callback(emulator, source):
-    """Even with an address for reports, a persona's request has none."""
+    """Even with an address for callbacks, a persona's request has none."""
     url = "https://hooks.example.com/a"
     async with connect(emulator, callback_url=url) as kit:
         await kit.create_persona(source, **LEAST)

@@ -18,8 +18,8 @@ from personakit import (
     TrackRef,
 )
 from personakit.emulator import Fault
+from personakit.http.messages import Response
 from personakit.providers.musicmint import MusicMint
-from personakit.wire import Response
 from tests.contract.worlds import connect, seed
 
 fact = pytest.mark.fact

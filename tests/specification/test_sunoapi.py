@@ -23,8 +23,8 @@ from personakit import (
     VocalWindow,
 )
 from personakit.emulator import Emulator, Fault
+from personakit.http.messages import Response
 from personakit.providers.sunoapi import SunoApi
-from personakit.wire import Response
 from tests.contract.worlds import connect, seed
 
 fact = pytest.mark.fact
@@ -49,15 +49,15 @@ async def kit(emulator):
         yield client
 
 
-def parse(body, status=200, wish=WISH):
+def parse(body, status=200, request=WISH):
     """Read an answer to a paid request."""
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return SunoApi().build_submit(wish).parse(Response(status, {}, text))
+    return SunoApi().build_submit(request).parse(Response(status, {}, text))
 
 
-def build(wish):
+def build(request):
     """Return the body of a paid request."""
-    return json.loads(SunoApi().build_submit(wish).request.body)
+    return json.loads(SunoApi().build_submit(request).request.body)
 
 
 @fact("sunoapi-at-once", "sunoapi-answer")
@@ -94,7 +94,7 @@ def test_same_number_means_different_things():
     with pytest.raises(RateLimited) as persona:
         parse(refusal)
     with pytest.raises(InsufficientCredits) as song:
-        parse(refusal, wish=MusicRequest(idea="rain"))
+        parse(refusal, request=MusicRequest(idea="rain"))
 
     assert (persona.value.retry_safe, song.value.retry_safe) == (True, False)
 
@@ -218,11 +218,11 @@ def test_style_is_optional():
 @fact("sunoapi-example")
 def test_body_of_the_example():
     """The page's parameter example is what is sent."""
-    wish = PersonaRequest(
+    request = PersonaRequest(
         REF, **EXAMPLE, window=VocalWindow(0.0, 30.0), style="Electronic Pop"
     )
 
-    assert build(wish) == {
+    assert build(request) == {
         "taskId": "5c79****be8e",
         "audioId": "e231****-****-****-****-****8cadc7dc",
         "name": "Electronic Pop Singer",
@@ -331,7 +331,7 @@ def test_fault_leaves_the_outcome_open(body, status):
 
 @fact("sunoapi-callback")
 async def test_persona_takes_no_callback():
-    """Even with an address for reports, a persona's request has none."""
+    """Even with an address for callbacks, a persona's request has none."""
     async with Emulator() as emulator:
         url = "https://hooks.example.com/a"
         async with connect(emulator, "sunoapi", callback_url=url) as kit:

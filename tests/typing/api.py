@@ -14,7 +14,6 @@ from personakit import (
     Job,
     MusicRequest,
     Outcome,
-    Performance,
     Persona,
     PersonaKit,
     PersonaKitError,
@@ -24,6 +23,7 @@ from personakit import (
     Stems,
     StemsRequest,
     SubmitRecord,
+    SungPersona,
     Track,
     TrackRef,
     VocalWindow,
@@ -74,7 +74,7 @@ async def operations(kit: PersonaKit, source: Track) -> None:
     """Every operation knows what it yields."""
     song = MusicRequest(idea="rain")
     sung = await kit.sing(song, voice_of=source, name="V", description="d")
-    assert_type(sung, Performance)
+    assert_type(sung, SungPersona)
     assert_type(sung.persona, Persona)
     assert_type(sung.tracks, tuple[Track, ...])
     assert_type(await kit.extend(source, at=30, lyrics="la"), tuple[Track, ...])

@@ -55,8 +55,9 @@ def test_client_loads_its_own_service_only():
     )
 
     assert {name.split(".")[2] for name in run(program)} == {
+        "answers",
         "base",
         "evolink",
-        "reports",
-        "rules",
+        "callbacks",
+        "suno",
     }

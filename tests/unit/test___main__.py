@@ -33,7 +33,7 @@ def test_main_runs_the_command_line(monkeypatch, capsys):
 
 def without(monkeypatch, module: str) -> None:
     """Make one module and all below it impossible to import."""
-    monkeypatch.delitem(sys.modules, "personakit.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "personakit.cli.main", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     for name in tuple(sys.modules):
         if name.startswith(f"{module}."):

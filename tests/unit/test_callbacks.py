@@ -90,12 +90,12 @@ async def test_reports_spare_readings(name):
     assert reads < usual
     assert lag >= -0.1
     if name != "kie-jobs":
-        assert {delivery.status for delivery in emulator.deliveries} == {200}
+        assert {delivery.status for delivery in emulator.callbacks} == {200}
 
 
 @pytest.mark.parametrize("name", [n for n in PROVIDERS if n != "kie-jobs"])
 async def test_lost_answer_is_found_by_its_report(name):
-    """The address of a report says which submit it is for, even after a lost answer."""
+    """A callback's address names the submit it is for, even after a lost answer."""
     async with playing() as (emulator, route), connect(emulator, name) as kit:
         route.take = receive_with(kit).aiohttp_handler
         emulator.inject(Fault.drop(), on="submit")
@@ -142,7 +142,7 @@ def report(job_id: str) -> bytes:
 
 
 async def test_answers(kit, emulator, job):
-    """Every kind of report has its answer."""
+    """Every kind of callback has its answer."""
     callbacks = receive_with(kit)
     other = await kit.submit(IDEA)
     path = f"/any/where/{token_of(callbacks, job.receipt)}"
@@ -233,7 +233,7 @@ async def test_journal_that_cannot_be_used(emulator):
 
 @pytest.mark.parametrize("name", sorted(SIGNED))
 async def test_signature_is_wanted_where_a_secret_is_set(emulator, name):
-    """Without the service's own signature a report is refused."""
+    """Without the service's own signature a callback is refused."""
     async with connect(emulator, name) as kit:
         callbacks = receive_with(kit, service_secret="emulator-secret")
         path = f"/{token_of(callbacks, Receipt(name, Ability.MUSIC))}"
@@ -489,7 +489,7 @@ async def test_asgi_reads_only_what_is_ours(kit, job, method, token, status, sec
 
 @pytest.mark.looptime(False)
 async def test_report_wakes_a_job_in_another_loop(service):
-    """A job that is awaited in one thread is woken by a report in another."""
+    """A job that is awaited in one thread is woken by a callback in another."""
     url = service.url("evolink")
     kit = PersonaKit("evolink", api_key=service.api_key, base_url=url)
     callbacks = receive_with(kit)
@@ -532,7 +532,7 @@ async def test_flood_of_reports_reads_at_its_pace(kit, emulator, job):
 
 
 async def test_address_names_the_attempt(kit):
-    """After a second paid request, the report on each is told apart."""
+    """After a second paid request, the callback on each is told apart."""
     callbacks = receive_with(kit)
     receipt = Receipt("evolink", Ability.MUSIC)
     token = token_of(callbacks, receipt, 7)
@@ -541,7 +541,7 @@ async def test_address_names_the_attempt(kit):
 
 
 async def test_attempt_that_has_a_job_takes_no_other(kit, emulator, job):
-    """A report of somebody else's job does not become a second job of this submit."""
+    """A callback of somebody else's job does not become a second job of this submit."""
     callbacks = receive_with(kit)
     async with connect(emulator, "evolink") as other:
         foreign = await other.submit(IDEA)

@@ -91,7 +91,7 @@ async def test_closing_what_was_never_opened_is_harmless():
 
 
 def test_report_about_a_closed_loop_is_harmless():
-    """A loop that was closed a moment ago does not make a report fail."""
+    """A loop that was closed a moment ago does not make a callback fail."""
     kit, loop = PersonaKit("evolink", api_key="k"), asyncio.new_event_loop()
     loop.close()
     engine = SimpleNamespace(poller=SimpleNamespace(wake=None))

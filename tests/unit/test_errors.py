@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from personakit import errors
-from personakit.errors import PersonaKitError, refuse
+from personakit.errors import PersonaKitError, invalid
 from personakit.receipt import Ability, Receipt
 
 RECEIPT = Receipt("evolink", Ability.MUSIC, job_id="task-unified-1")
@@ -140,14 +140,14 @@ def test_unknown_outcome_is_no_weather():
 
 def test_refusal_names_field_rule_remedy_and_source():
     """A local refusal tells what is wrong, what to do, and who says so."""
-    error = refuse("window", "must be longer", "Widen it", "Some page")
+    error = invalid("window", "must be longer", "Widen it", "Some page")
 
     assert error.message == "window must be longer. Widen it. [Some page]"
     assert (error.field, error.rule) == ("window", "must be longer")
     assert (error.remedy, error.source) == ("Widen it", "Some page")
     assert (error.charged, error.retry_safe) == ("no", False)
 
-    own = refuse("a", "b", "C")
+    own = invalid("a", "b", "C")
     assert (own.message, own.source) == ("a b. C.", "personakit")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from personakit.errors import InvalidRequest, JobFailed, Unsupported
 from personakit.models import Persona, Stems, Track, TrackRef, VocalWindow
-from personakit.operations import FILE_LIMIT, Operations, Performance
+from personakit.operations import FILE_LIMIT, Operations, SungPersona
 from personakit.receipt import Ability
 from personakit.requests import (
     AudioFile,
@@ -143,7 +143,7 @@ async def test_whole_workflow():
     desk = Desk(Ability.VOICE)
     made = await desk.sing(SONG, voice_of=SOURCE, **NAMED, timeout=50)
 
-    assert made == Performance(VOICE, SONGS)
+    assert made == SungPersona(VOICE, SONGS)
     assert desk.ran == [
         (StemsRequest(SOURCE), 50),
         (UploadRequest(LINK), 50),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from personakit.convert import parse_token
 from personakit.errors import InvalidRequest
 from personakit.receipt import JOB_ID_LIMIT, Ability, Receipt
+from personakit.serialization import parse_token
 
 RECEIPT = Receipt(
     "evolink",

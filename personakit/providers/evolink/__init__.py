@@ -14,9 +14,10 @@ from typing import Any
 
 import attrs
 
-from personakit.limits import UNPUBLISHED, Limits
+from personakit.http.messages import Call, Request, encode, paid_request
 from personakit.models import Credits, Listed, Result, Snapshot, Track
 from personakit.providers.base import JointRead, unsupported
+from personakit.providers.callbacks import EVOLINK_CALLBACKS, CallbackFormat
 from personakit.providers.evolink.build import build_body, check_job_id
 from personakit.providers.evolink.parse import (
     PROVIDER,
@@ -26,10 +27,9 @@ from personakit.providers.evolink.parse import (
     parse_task,
     parse_tasks,
 )
-from personakit.providers.reports import EVOLINK_REPORTS, Reports
+from personakit.ratelimit.limits import UNPUBLISHED, Limits
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest, PersonaRequest
-from personakit.wire import Call, Request, encode, paid_request
 
 _PAGE = 50
 """Tasks on one page, the most that the vendor's own clients ask for (inferred)."""
@@ -62,7 +62,7 @@ class Evolink:
     abilities: frozenset[Ability] = frozenset(
         {Ability.PERSONA, Ability.MUSIC, Ability.JOBS, Ability.CREDITS}
     )
-    reports: Reports = EVOLINK_REPORTS
+    callbacks: CallbackFormat = EVOLINK_CALLBACKS
     limits: Limits = UNPUBLISHED
     joint: JointRead | None = _JOINT_READ
 
@@ -73,7 +73,7 @@ class Evolink:
 
         Args:
             request: A `PersonaRequest` or a `MusicRequest`.
-            callback_url: Public https address for reports, at most 2048 characters;
+            callback_url: Public https address for callbacks, at most 2048 characters;
                 not sent for personas, which take none.
 
         Raises:

@@ -13,19 +13,19 @@ from typing import Any
 
 import attrs
 
-from personakit.errors import InvalidRequest, refuse
+from personakit.errors import InvalidRequest, invalid
+from personakit.http.messages import Json
 from personakit.models import Track, VocalWindow
 from personakit.providers.base import unsupported
 from personakit.providers.evolink.parse import JOB_ID, PERSONA_MODEL, PROVIDER
-from personakit.providers.rules import (
+from personakit.providers.suno import (
     CUSTOM_ONLY,
     check_length,
     check_persona,
     find_ids,
-    given,
+    set_fields,
 )
 from personakit.requests import JobRequest, MusicRequest, PersonaRequest
-from personakit.wire import Json
 
 DEFAULT_MODEL = "suno-v5-beta"
 """[music] Recommended, and one that every generation lets use personas."""
@@ -90,7 +90,7 @@ def build_body(request: JobRequest[Any]) -> Json:
 def check_job_id(field: str, job_id: str) -> None:
     """Refuse an id that is none of a task: Evolink answers 400 to it [tasks]."""
     if not JOB_ID.fullmatch(job_id):
-        raise refuse(
+        raise invalid(
             field,
             "must be the id of a task, which begins with 'task-unified-'",
             "Pass the job_id of an Evolink job",
@@ -131,7 +131,7 @@ def _check_source(request: PersonaRequest) -> None:
     source = find_ids(PROVIDER, "source", request.source)
     check_job_id("source.job_id", source.job_id)
     if not _UUID.fullmatch(source.track_id):
-        raise refuse(
+        raise invalid(
             "source.track_id",
             "must be a UUID, the result_id of one song",
             "Pass a Track, or TrackRef(job_id, track_id) with its ids",
@@ -140,7 +140,7 @@ def _check_source(request: PersonaRequest) -> None:
     if isinstance(request.source, Track):
         made_by = _GENERATION.match(request.source.model or "")
         if made_by and int(made_by[1]) < _OLDEST_SOURCE:
-            raise refuse(
+            raise invalid(
                 "source",
                 f"must be made by suno-v{_OLDEST_SOURCE} or newer",
                 "Generate the track again with a newer model",
@@ -151,7 +151,7 @@ def _check_source(request: PersonaRequest) -> None:
 def _check_window(window: VocalWindow) -> None:
     shortest, longest = _WINDOW
     if not shortest <= window.length <= longest:
-        raise refuse(
+        raise invalid(
             "window",
             f"must be {shortest} to {longest} s long, not {window.length:g} s",
             "Move its start or end, or omit it",
@@ -179,7 +179,7 @@ def build_music(request: MusicRequest) -> Json:
 
 def _check_model(model: str) -> None:
     if not _GENERATION.match(model):
-        raise refuse(
+        raise invalid(
             "model",
             "must be a Suno music model",
             f"Omit it for {DEFAULT_MODEL}, or pass one of {', '.join(_MODELS)}",
@@ -188,8 +188,8 @@ def _check_model(model: str) -> None:
 
 
 def _build_simple(request: MusicRequest, model: str, idea: str) -> Json:
-    if ignored := given(request, *CUSTOM_ONLY):
-        raise refuse(
+    if ignored := set_fields(request, *CUSTOM_ONLY):
+        raise invalid(
             ignored[0],
             "has no effect beside idea, where the song would be made and paid "
             "without it",
@@ -231,7 +231,7 @@ def _build_custom(request: MusicRequest, model: str) -> Json:
 def _check_custom(request: MusicRequest, model: str) -> None:
     for field in ("style", "title"):
         if getattr(request, field) is None:
-            raise refuse(
+            raise invalid(
                 field,
                 "is needed with lyrics, an instrumental or a persona",
                 "Pass style and title, or describe the song by idea alone",
@@ -253,7 +253,7 @@ def _check_custom(request: MusicRequest, model: str) -> None:
 
 
 def _too_old(field: str, model: str, needed: str) -> InvalidRequest:
-    return refuse(
+    return invalid(
         field,
         f"is not possible with {model}",
         f"Use {needed} or newer, or change {field}",
@@ -264,7 +264,7 @@ def _too_old(field: str, model: str, needed: str) -> InvalidRequest:
 def _check_duration(seconds: float) -> None:
     shortest, longest = _DURATION
     if seconds != int(seconds) or not shortest <= seconds <= longest:
-        raise refuse(
+        raise invalid(
             "duration",
             f"must be a whole number of seconds from {shortest} to {longest}",
             "Round it, or omit it",

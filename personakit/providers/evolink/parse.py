@@ -15,21 +15,13 @@ from typing import Any, TypeAlias, cast
 
 import attrs
 
-from personakit.checks import moment_or_none, number_or_none
-from personakit.convert import Id, member, structure, text_member
+from personakit.decoding import Id, member, structure, text_member
 from personakit.errors import (
-    AuthenticationError,
-    ContentRefused,
-    InsufficientCredits,
-    InvalidRequest,
     JobFailed,
     MalformedAnswer,
-    NotFound,
-    OutcomeUnknown,
     PersonaKitError,
-    RateLimited,
-    ServiceUnavailable,
 )
+from personakit.http.messages import Response
 from personakit.models import (
     Credits,
     JobState,
@@ -39,9 +31,15 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import CODE_LIMIT, Reader, Refusal, Row, shorten
+from personakit.providers.answers import (
+    CODE_LIMIT,
+    AnswerReader,
+    ServiceError,
+    shorten,
+)
+from personakit.providers.evolink.error_rules import ERRORS, FAILURES
 from personakit.receipt import JOB_ID_LIMIT, Ability
-from personakit.wire import Response
+from personakit.validation import moment_or_none, number_or_none
 
 PROVIDER = "evolink"
 PERSONA_MODEL = "suno-persona"  # [spec]
@@ -58,37 +56,6 @@ _STATES = {
     "failed": JobState.FAILED,  # [spec]
     "cancelled": JobState.CANCELLED,  # [music] newest generation only
 }
-
-_ERRORS = (
-    # Codes come before statuses, which proxies may alter (inferred).
-    Row(("unauthorized",), AuthenticationError),  # [spec]
-    Row(("key_disabled", "key_expired"), AuthenticationError),  # inferred
-    Row(("key_model_not_allowed",), AuthenticationError),  # inferred
-    Row(("insufficient_quota",), InsufficientCredits),  # [spec]
-    Row(("insufficient_user_quota",), InsufficientCredits),  # inferred
-    Row(("insufficient_token_quota",), InsufficientCredits),  # inferred
-    Row(("token_daily_quota_exceeded",), InsufficientCredits),  # inferred
-    Row(("rate_limit_exceeded",), RateLimited, retry_safe=True),  # [spec]
-    Row(("no_available_channel",), ServiceUnavailable, retry_safe=True),  # inferred
-    Row(("content_policy_violation",), ContentRefused),  # inferred
-    Row(("task_not_found",), NotFound),  # inferred
-    Row(("invalid_request",), InvalidRequest),  # [spec]
-    Row(("invalid_task_id",), InvalidRequest),  # [tasks]
-    Row(("invalid_parameter",), InvalidRequest),  # inferred
-    Row(("paid_outcome_unknown",), OutcomeUnknown, paid=True),  # inferred
-)
-
-_FAILURES: dict[str, tuple[type[JobFailed], bool]] = {
-    # [tasks] Why a task failed, and whether the same may succeed later, as a new job
-    # with a charge of its own.
-    "content_policy_violation": (ContentRefused, False),
-    "service_error": (JobFailed, True),
-    "service_unavailable": (JobFailed, True),
-    "generation_timeout": (JobFailed, True),
-    "resource_exhausted": (JobFailed, True),
-    "quota_exceeded": (JobFailed, True),
-}
-
 
 # The wire's shapes. What only helps the wait (progress, estimates) is `Any`, read by
 # number_or_none: a service that changes a mere hint must not cost anybody a result.
@@ -170,7 +137,7 @@ class _CreditsAnswer:
     success: bool
 
 
-def find_refusal(data: object) -> Refusal:
+def find_error(data: object) -> ServiceError:
     """Read ``{"error": {"code", "message", "type", "param"}}`` as far as it is there.
 
     ``code`` is a string [spec]; the oldest generation sent the status as a number. The
@@ -179,7 +146,7 @@ def find_refusal(data: object) -> Refusal:
     is_task = member(data, "id") is not None and member(data, "status") is not None
     error = None if is_task else member(data, "error")
     code = member(error, "code")
-    return Refusal(
+    return ServiceError(
         code=code if isinstance(code, str) else None,
         status=code if type(code) is int else None,
         message=text_member(error, "message"),
@@ -187,7 +154,7 @@ def find_refusal(data: object) -> Refusal:
     )
 
 
-_reader = Reader(PROVIDER, _ERRORS, find_refusal)
+_reader = AnswerReader(PROVIDER, ERRORS, find_error)
 
 
 def parse_submit(response: Response) -> Snapshot[Result]:
@@ -283,7 +250,7 @@ def _read_failure(task: _Task, state: JobState) -> PersonaKitError | None:
         return None
     code = text_member(task.error, "code")
     said = shorten(text_member(task.error, "message")) or "no reason was given"
-    error, retry_safe = _FAILURES.get(code or "", (JobFailed, False))
+    error, retry_safe = FAILURES.get(code or "", (JobFailed, False))
     # A failed task is not charged, its reservation returns by itself [tasks]. Of a
     # cancelled one nothing is known.
     return error(

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 import attrs
 
-from personakit.errors import NotFound, PersonaKitError, refuse
-from personakit.limits import UNPUBLISHED, Limits
+from personakit.errors import NotFound, PersonaKitError, invalid
+from personakit.http.messages import Call, Request, Response, encode
 from personakit.models import Credits, Listed, Persona, Result, Snapshot, Stems, Track
-from personakit.providers.base import JointRead, no_job, unsupported
+from personakit.providers.base import JointRead, not_a_job, unsupported
+from personakit.providers.callbacks import MUSICMINT_CALLBACKS, CallbackFormat
 from personakit.providers.musicmint.build import build_request
 from personakit.providers.musicmint.parse import (
     PROVIDER,
@@ -26,7 +27,7 @@ from personakit.providers.musicmint.parse import (
     parse_submit,
 )
 from personakit.providers.musicmint.tasks import parse_jobs, parse_task, parse_track
-from personakit.providers.reports import MUSICMINT_REPORTS, Reports
+from personakit.ratelimit.limits import UNPUBLISHED, Limits
 from personakit.receipt import JOB_ID_LIMIT, Ability, Receipt
 from personakit.requests import (
     CoverRequest,
@@ -34,7 +35,6 @@ from personakit.requests import (
     JobRequest,
     MusicRequest,
 )
-from personakit.wire import Call, Request, Response, encode
 
 Verb: TypeAlias = Literal["GET", "POST"]
 
@@ -114,7 +114,7 @@ class MusicMint:
         }
     )
     allow_undocumented: bool = False
-    reports: Reports = MUSICMINT_REPORTS
+    callbacks: CallbackFormat = MUSICMINT_CALLBACKS
     limits: Limits = UNPUBLISHED
     joint: JointRead | None = _JOINT_READ
     _verb: _Verb = attrs.field(factory=_Verb, init=False, repr=False, eq=False)
@@ -160,7 +160,7 @@ class MusicMint:
         [docs], which is tried where GET is answered by 404 or 405, and remembered.
         """
         if kind not in _TASKS:
-            raise no_job(PROVIDER, kind)
+            raise not_a_job(PROVIDER, kind)
         _check_id("job_id", job_id)
         verb, path = self._verb.word, f"/api/v1/task/{quote(job_id, safe='')}"
         request = Request(verb, path, body=None if verb == "GET" else encode({}))
@@ -220,7 +220,7 @@ class MusicMint:
 
 def _check_id(field: str, value: str) -> None:
     if not value.isprintable() or not 0 < len(value.strip()) <= JOB_ID_LIMIT:
-        raise refuse(
+        raise invalid(
             field,
             f"must be an id of at most {JOB_ID_LIMIT} printable characters",
             f"Pass the {field} of a MusicMint job",

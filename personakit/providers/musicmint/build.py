@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from personakit.errors import refuse
+from personakit.errors import invalid
+from personakit.http.messages import Json, Request, paid_request
 from personakit.providers.base import unsupported
 from personakit.providers.musicmint.parse import PROVIDER
-from personakit.providers.rules import check_persona, find_ids, given
+from personakit.providers.suno import check_persona, find_ids, set_fields
 from personakit.requests import (
     AudioFile,
     CoverRequest,
@@ -24,7 +25,6 @@ from personakit.requests import (
     StemsRequest,
     UploadRequest,
 )
-from personakit.wire import Json, Request, paid_request
 
 STEM_TIMEOUT = 330.0
 """Seconds to wait for separated stems: the answer may take 300 [docs]."""
@@ -99,7 +99,7 @@ def build_persona(request: PersonaRequest) -> Json:
     Source: [spec].
     """
     if request.window is not None:
-        raise refuse(
+        raise invalid(
             "window",
             "has no effect on MusicMint, which learns from the whole clip",
             "Omit it, or separate the stems of that part and upload the voice",
@@ -121,7 +121,7 @@ def build_music(request: MusicRequest, *, allow_undocumented: bool) -> Json:
     if request.persona is not None and request.instrumental:
         _check_documented("beside instrumental", allow=allow_undocumented)
     if request.idea is not None and request.style is not None:
-        raise refuse(
+        raise invalid(
             "style",
             "cannot go with idea",
             "Put the style into the idea, or pass lyrics instead of it",
@@ -148,7 +148,7 @@ def build_extend(request: ExtendRequest, *, allow_undocumented: bool) -> Json:
     if request.at is None:
         return body
     if request.at != int(request.at):
-        raise refuse("at", "must be a whole second", "Round it", _GENERATE)
+        raise invalid("at", "must be a whole second", "Round it", _GENERATE)
     return {**body, "continue_at": int(request.at)}
 
 
@@ -193,7 +193,7 @@ def build_upload(request: UploadRequest) -> Json:
     Source: [docs].
     """
     if isinstance(request.audio, AudioFile):
-        raise refuse(
+        raise invalid(
             "audio",
             "must be a web address, since MusicMint takes no files",
             "Put the file where the service can fetch it",
@@ -203,13 +203,13 @@ def build_upload(request: UploadRequest) -> Json:
 
 
 def _check_song(request: SongRequest, *absent: str, source: str) -> None:
-    for name in given(request, *absent):
+    for name in set_fields(request, *absent):
         raise _without_effect(name, source)
     check_persona(PROVIDER, request)
 
 
 def _without_effect(field: str, source: str) -> Exception:
-    return refuse(
+    return invalid(
         field,
         "has no effect on MusicMint, and the song would be paid for without it",
         "Omit it",
@@ -219,7 +219,7 @@ def _without_effect(field: str, source: str) -> Exception:
 
 def _check_documented(where: str, *, allow: bool) -> None:
     if not allow:
-        raise refuse(
+        raise invalid(
             "persona",
             f"is not documented {where}, and may be paid for without effect",
             "Omit it, or pass MusicMint(allow_undocumented=True) as the provider",
@@ -229,8 +229,8 @@ def _check_documented(where: str, *, allow: bool) -> None:
 
 def _check_words(request: SongRequest) -> None:
     """Refuse a song of which nothing is said [docs]."""
-    if not given(request, "lyrics", "style", "idea"):
-        raise refuse(
+    if not set_fields(request, "lyrics", "style", "idea"):
+        raise invalid(
             "style",
             "or lyrics or idea must say what the music is like",
             "Pass one of them",

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from personakit.checks import number_or_none
-from personakit.convert import Id, member, parse_json, structure, text_member
+from personakit.decoding import Id, member, parse_json, structure, text_member
 from personakit.errors import (
     AuthenticationError,
     InsufficientCredits,
@@ -23,6 +22,7 @@ from personakit.errors import (
     RateLimited,
     ServiceUnavailable,
 )
+from personakit.http.messages import Response
 from personakit.models import (
     JobState,
     Persona,
@@ -31,9 +31,9 @@ from personakit.models import (
     Stems,
     Track,
 )
-from personakit.providers.base import Reader, Refusal, Row
+from personakit.providers.answers import AnswerReader, ErrorRule, ServiceError
 from personakit.receipt import JOB_ID_LIMIT, Ability
-from personakit.wire import Response
+from personakit.validation import number_or_none
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -49,19 +49,23 @@ def _family(first: int) -> tuple[str, ...]:
 
 
 _ERRORS = (
-    Row(("1003", "1004"), AuthenticationError),  # [docs] key disabled, key deleted
-    Row(("4005",), NotFound),  # [docs] result expired
+    ErrorRule(
+        ("1003", "1004"), AuthenticationError
+    ),  # [docs] key disabled, key deleted
+    ErrorRule(("4005",), NotFound),  # [docs] result expired
     # Which HTTP status goes with a code is not told; these speak for themselves.
-    Row((401,), AuthenticationError),  # inferred
-    Row((402,), InsufficientCredits),  # inferred
-    Row((425, 429), RateLimited, retry_safe=True),  # inferred
-    Row((405,), ServiceUnavailable, retry_safe=True, paid=False),  # the other verb
+    ErrorRule((401,), AuthenticationError),  # inferred
+    ErrorRule((402,), InsufficientCredits),  # inferred
+    ErrorRule((425, 429), RateLimited, retry_safe=True),  # inferred
+    ErrorRule(
+        (405,), ServiceUnavailable, retry_safe=True, paid=False
+    ),  # the other verb
     # The families that the known codes belong to. Keys are checked before anything is
     # done, and what is asked for before it is made.
-    Row(_family(1000), AuthenticationError),  # inferred
-    Row(_family(4000), InvalidRequest, paid=True),  # inferred
+    ErrorRule(_family(1000), AuthenticationError),  # inferred
+    ErrorRule(_family(4000), InvalidRequest, paid=True),  # inferred
     # A task may be unknown for a moment after it was made.
-    Row(_family(4000), NotFound, paid=False),  # inferred
+    ErrorRule(_family(4000), NotFound, paid=False),  # inferred
 )
 
 
@@ -108,19 +112,19 @@ def is_good(_: int, data: object) -> bool:
     return type(code) is int and code == 0
 
 
-def find_refusal(data: object) -> Refusal:
+def find_error(data: object) -> ServiceError:
     """Read ``{"code", "message", "request_id"}`` as far as it is there.
 
     The codes are the service's own and no HTTP statuses.
     """
     code = member(data, "code")
     is_refusal = type(code) is int and code != 0
-    return Refusal(
+    return ServiceError(
         code=str(code) if is_refusal else None, message=text_member(data, "message")
     )
 
 
-_reader = Reader(PROVIDER, _ERRORS, find_refusal, is_good)
+_reader = AnswerReader(PROVIDER, _ERRORS, find_error, is_good)
 
 
 def open_envelope(envelope: object, shape: type[S]) -> S:

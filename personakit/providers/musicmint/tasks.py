@@ -8,14 +8,14 @@ from typing import Any
 
 import attrs
 
-from personakit.checks import moment_or_none, number_or_none
-from personakit.convert import Id, structure
+from personakit.decoding import Id, structure
 from personakit.errors import JobFailed, MalformedAnswer, PersonaKitError
+from personakit.http.messages import Response
 from personakit.models import JobState, Listed, Result, Snapshot, Track
-from personakit.providers.base import shorten
+from personakit.providers.answers import shorten
 from personakit.providers.musicmint.parse import PROVIDER, open_envelope, read
 from personakit.receipt import JOB_ID_LIMIT, Ability
-from personakit.wire import Response
+from personakit.validation import moment_or_none, number_or_none
 
 _STATES = {
     # [docs]

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from personakit.limits import Limits
+from personakit.http.messages import Call, Request, encode, file_request, paid_request
 from personakit.models import (
     Credits,
     JobState,
@@ -25,8 +25,8 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import JointRead, no_job, unsupported
-from personakit.providers.reports import Reports
+from personakit.providers.base import JointRead, not_a_job, unsupported
+from personakit.providers.callbacks import CallbackFormat
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
 from personakit.providers.sunoapi.parse import (
@@ -44,6 +44,7 @@ from personakit.providers.sunoapi.presets import (
     Preset,
 )
 from personakit.providers.sunoapi.records import parse_record
+from personakit.ratelimit.limits import Limits
 from personakit.receipt import JOB_KINDS, Ability, Receipt
 from personakit.requests import (
     AudioFile,
@@ -52,7 +53,6 @@ from personakit.requests import (
     PersonaRequest,
     UploadRequest,
 )
-from personakit.wire import Call, Request, encode, file_request, paid_request
 
 _TASKS = JOB_KINDS - {Ability.PERSONA, Ability.UPLOAD}
 _FOLDER = "personakit"
@@ -100,9 +100,9 @@ class SunoApi:
         return self.preset.limits
 
     @property
-    def reports(self) -> Reports:
+    def callbacks(self) -> CallbackFormat:
         """How it reports to callback addresses."""
-        return self.preset.reports
+        return self.preset.callbacks
 
     def build_submit(
         self, request: JobRequest[Any], *, callback_url: str | None = None
@@ -144,7 +144,7 @@ class SunoApi:
         Source: ``record-info`` [docs].
         """
         if kind not in _TASKS:
-            raise no_job(self.name, kind)
+            raise not_a_job(self.name, kind)
         folder = "vocal-removal" if kind is Ability.STEMS else "generate"
         task = f"taskId={quote_id(job_id)}"
         request = Request("GET", f"/api/v1/{folder}/record-info?{task}")

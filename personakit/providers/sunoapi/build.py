@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from personakit.errors import refuse
+from personakit.errors import invalid
+from personakit.http.messages import Json
 from personakit.models import Track
 from personakit.providers.base import unsupported
-from personakit.providers.rules import CUSTOM_ONLY, find_address, find_ids, given
+from personakit.providers.suno import CUSTOM_ONLY, find_address, find_ids, set_fields
 from personakit.providers.sunoapi.presets import Preset
 from personakit.providers.sunoapi.songs import (
     DEFAULT_MODEL,
@@ -32,10 +33,9 @@ from personakit.requests import (
     PersonaRequest,
     StemsRequest,
 )
-from personakit.wire import Json
 
 INERT_CALLBACK = "https://localhost/personakit"
-"""An address for reports is required, but need not be reachable while jobs are read
+"""An address for callbacks is required, but need not be reachable while jobs are read
 (inferred: clients saw that of localhost, too). This one leaks nothing to anybody."""
 
 _PERSONA = "sunoapi, Generate persona"
@@ -115,7 +115,7 @@ def build_persona(preset: Preset, request: PersonaRequest) -> Json:
 
 def _check_generation(source: Track) -> None:
     if source.model and _TOO_OLD.match(source.model):
-        raise refuse(
+        raise invalid(
             "source",
             f"must be made by V4 or newer, not by {source.model}",
             "Use a track of a newer model",
@@ -128,7 +128,7 @@ def _check_window(preset: Preset, request: PersonaRequest) -> None:
     if window is None or rule is None:
         return
     if not rule.shortest <= window.length <= rule.longest:
-        raise refuse(
+        raise invalid(
             "window",
             f"must be {rule.shortest:g} to {rule.longest:g} s long, not "
             f"{window.length:g} s",
@@ -138,7 +138,7 @@ def _check_window(preset: Preset, request: PersonaRequest) -> None:
     if rule.step and any(
         not is_multiple(end, rule.step) for end in (window.start, window.end)
     ):
-        raise refuse(
+        raise invalid(
             "window",
             f"must start and end at multiples of {rule.step:g} s",
             "Round both",
@@ -146,7 +146,7 @@ def _check_window(preset: Preset, request: PersonaRequest) -> None:
         )
     length = request.source.duration if isinstance(request.source, Track) else None
     if length is not None and window.end > length:
-        raise refuse(
+        raise invalid(
             "window",
             f"must end within the track, which is {length:g} s long",
             "Move its end",
@@ -169,10 +169,10 @@ def build_extend(preset: Preset, request: ExtendRequest) -> tuple[str, Json]:
     Source: [docs].
     """
     if request.idea is not None:
-        raise refuse(
+        raise invalid(
             "idea", "is not known when extending", "Pass lyrics and style", _EXTEND
         )
-    own = bool(given(request, "at", *_OWN_WORDS)) or request.instrumental
+    own = bool(set_fields(request, "at", *_OWN_WORDS)) or request.instrumental
     if isinstance(request.source, str):
         path, model = "/api/v1/generate/upload-extend", request.model or DEFAULT_MODEL
         body: Json = {"uploadUrl": request.source, "instrumental": request.instrumental}
@@ -195,7 +195,7 @@ def build_extend(preset: Preset, request: ExtendRequest) -> tuple[str, Json]:
 
 def _check_voiced(request: ExtendRequest) -> None:
     if request.instrumental:
-        raise refuse(
+        raise invalid(
             "instrumental",
             "has no effect when a track is extended",
             "Omit it",
@@ -206,14 +206,14 @@ def _check_voiced(request: ExtendRequest) -> None:
 def _check_own(request: ExtendRequest, needed: tuple[str, ...]) -> None:
     for name in needed:
         if getattr(request, name) is None:
-            raise refuse(
+            raise invalid(
                 name,
                 "is needed as soon as anything is not inherited from the source",
                 f"Pass {', '.join(needed)}, or none of the fields",
                 _EXTEND,
             )
     if request.at == 0:
-        raise refuse("at", "must be above 0", "Move it", _EXTEND)
+        raise invalid("at", "must be above 0", "Move it", _EXTEND)
 
 
 def _find_model(request: ExtendRequest) -> str:
@@ -224,14 +224,14 @@ def _find_model(request: ExtendRequest) -> str:
         told = "V" + "_".join(filter(None, upstream.groups()))
     model = request.model or told
     if model is None:
-        raise refuse(
+        raise invalid(
             "model",
             "must be that of the source, which its ids do not tell",
             "Pass the model that made the source",
             _EXTEND,
         )
     if told is not None and model != told:
-        raise refuse(
+        raise invalid(
             "model",
             f"must be that of the source, which is {told}",
             "Omit it",
@@ -262,7 +262,7 @@ def build_mashup(preset: Preset, request: MashupRequest) -> Json:
     """
     model = request.model or DEFAULT_MODEL
     if request.persona is not None and not is_v6(model):
-        raise refuse(
+        raise invalid(
             "persona",
             "has no effect in a mashup before V6",
             "Pass model='V6', or omit it",
@@ -284,7 +284,7 @@ def build_stems(preset: Preset, request: StemsRequest) -> Json:
     Source: [docs]. Every call is charged again.
     """
     if request.window is not None:
-        raise refuse(
+        raise invalid(
             "window",
             "has no effect here: the whole track is separated",
             "Omit it",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from personakit.errors import refuse
+from personakit.errors import invalid
 from personakit.receipt import JOB_ID_LIMIT
 
 
@@ -15,7 +15,7 @@ def quote_id(job_id: str) -> str:
         InvalidRequest: it can be none.
     """
     if not job_id.isprintable() or not 0 < len(job_id.strip()) <= JOB_ID_LIMIT:
-        raise refuse(
+        raise invalid(
             "job_id",
             f"must be an id of at most {JOB_ID_LIMIT} printable characters",
             "Pass the job_id of a job of this service",

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import attrs
 
-from personakit.convert import Id, member, parse_json, text_member
+from personakit.decoding import Id, member, parse_json, text_member
 from personakit.errors import MalformedAnswer
-from personakit.limits import Limits
+from personakit.http.messages import Call, Json, Request, Response, paid_request
 from personakit.models import (
     Credits,
     JobState,
@@ -26,7 +26,7 @@ from personakit.models import (
     Track,
 )
 from personakit.providers.base import JointRead, unsupported
-from personakit.providers.reports import KIE_JOBS_REPORTS, Reports
+from personakit.providers.callbacks import KIE_JOBS_CALLBACKS, CallbackFormat
 from personakit.providers.sunoapi.build import build_body
 from personakit.providers.sunoapi.ids import quote_id
 from personakit.providers.sunoapi.parse import (
@@ -38,9 +38,9 @@ from personakit.providers.sunoapi.parse import (
 )
 from personakit.providers.sunoapi.presets import ERRORS_PERSONA, KIE, READ_ERRORS
 from personakit.providers.sunoapi.records import check_same, read_failure, read_tracks
+from personakit.ratelimit.limits import Limits
 from personakit.receipt import Ability, Receipt
 from personakit.requests import JobRequest, SongRequest
-from personakit.wire import Call, Json, Request, Response, paid_request
 
 DEFAULT_MODEL = "V6"
 """The form's own default (inferred)."""
@@ -91,7 +91,7 @@ class KieJobs:
         }
     )
 
-    reports: Reports = KIE_JOBS_REPORTS
+    callbacks: CallbackFormat = KIE_JOBS_CALLBACKS
     joint: JointRead | None = None
     limits: Limits = _PRESET.limits
 

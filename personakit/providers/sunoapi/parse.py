@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import attrs
 
-from personakit.checks import moment_or_none, number_or_none
-from personakit.convert import Id, member, parse_json, structure, text_member
+from personakit.decoding import Id, member, parse_json, structure, text_member
 from personakit.errors import (
     MalformedAnswer,
     PersonaExists,
 )
+from personakit.http.messages import Response
 from personakit.models import (
     Credits,
     JobState,
@@ -26,10 +26,10 @@ from personakit.models import (
     Snapshot,
     Track,
 )
-from personakit.providers.base import Reader, Refusal, Row
+from personakit.providers.answers import AnswerReader, ErrorRule, ServiceError
 from personakit.providers.sunoapi.presets import ERRORS_PERSONA, READ_ERRORS, Preset
 from personakit.receipt import JOB_ID_LIMIT
-from personakit.wire import Response
+from personakit.validation import moment_or_none, number_or_none
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -71,24 +71,24 @@ def is_good(_: int, data: object) -> bool:
     return type(code) is int and code in _GOOD
 
 
-def find_refusal(data: object) -> Refusal:
+def find_error(data: object) -> ServiceError:
     """Read ``{"code", "msg", "data"}`` as far as it is there."""
     code = member(data, "code")
     if type(code) is not int or code in _GOOD:
-        return Refusal(message=text_member(data, "msg"))
-    return Refusal(code=str(code), status=code, message=text_member(data, "msg"))
+        return ServiceError(message=text_member(data, "msg"))
+    return ServiceError(code=str(code), status=code, message=text_member(data, "msg"))
 
 
 def read(
     preset_name: str,
-    table: tuple[Row, ...],
+    table: tuple[ErrorRule, ...],
     response: Response,
     finish: Callable[[object], T],
     *,
     paid: bool,
 ) -> T:
     """Read an answer by the table of its path."""
-    reader = Reader(preset_name, table, find_refusal, is_good)
+    reader = AnswerReader(preset_name, table, find_error, is_good)
     return reader.read(response, finish, paid=paid)
 
 
@@ -135,7 +135,7 @@ def finish_persona(persona_id: str, name: str) -> Snapshot[Result]:
 
 
 def parse_submit(
-    response: Response, *, name: str, table: tuple[Row, ...]
+    response: Response, *, name: str, table: tuple[ErrorRule, ...]
 ) -> Snapshot[Result]:
     """Read the answer to a paid request that starts a task.
 

@@ -18,9 +18,13 @@ from personakit.errors import (
     RateLimited,
     ServiceUnavailable,
 )
-from personakit.limits import Limit, Limits
-from personakit.providers.base import Row
-from personakit.providers.reports import KIE_REPORTS, SUNOAPI_REPORTS, Reports
+from personakit.providers.answers import ErrorRule
+from personakit.providers.callbacks import (
+    KIE_CALLBACKS,
+    SUNOAPI_CALLBACKS,
+    CallbackFormat,
+)
+from personakit.ratelimit.limits import Limit, Limits
 from personakit.receipt import Ability
 
 MAINTENANCE_PAUSE = 60.0
@@ -32,29 +36,29 @@ WINDOW_PAUSE = 10.0
 # mere HTTP status is a gateway's.
 ERRORS_A = (
     # [docs] sunoapi.org and api.box, but for personas and mashups
-    Row(("400", "413"), InvalidRequest),
-    Row(("401",), AuthenticationError),
-    Row(("405", "430"), RateLimited, retry_safe=True),
-    Row(("429",), InsufficientCredits),
-    Row(("455",), ServiceUnavailable, retry_safe=True, pause=MAINTENANCE_PAUSE),
+    ErrorRule(("400", "413"), InvalidRequest),
+    ErrorRule(("401",), AuthenticationError),
+    ErrorRule(("405", "430"), RateLimited, retry_safe=True),
+    ErrorRule(("429",), InsufficientCredits),
+    ErrorRule(("455",), ServiceUnavailable, retry_safe=True, pause=MAINTENANCE_PAUSE),
 )
 ERRORS_B = (
     # [spec] for personas on every host; [docs] for everything on kie, mashups elsewhere
-    Row(("401",), AuthenticationError),
-    Row(("402", "433"), InsufficientCredits),  # 433: quota of a sub-key [docs]
-    Row(("413", "422", "451"), InvalidRequest, paid=True),
-    Row(("429",), RateLimited, retry_safe=True, pause=WINDOW_PAUSE),
-    Row(("430",), RateLimited, retry_safe=True),  # [docs]
-    Row(("455",), ServiceUnavailable, retry_safe=True, pause=MAINTENANCE_PAUSE),
-    Row(("505",), InvalidRequest),  # [docs] the feature is off
+    ErrorRule(("401",), AuthenticationError),
+    ErrorRule(("402", "433"), InsufficientCredits),  # 433: quota of a sub-key [docs]
+    ErrorRule(("413", "422", "451"), InvalidRequest, paid=True),
+    ErrorRule(("429",), RateLimited, retry_safe=True, pause=WINDOW_PAUSE),
+    ErrorRule(("430",), RateLimited, retry_safe=True),  # [docs]
+    ErrorRule(("455",), ServiceUnavailable, retry_safe=True, pause=MAINTENANCE_PAUSE),
+    ErrorRule(("505",), InvalidRequest),  # [docs] the feature is off
 )
-ERRORS_PERSONA = (Row(("409",), PersonaExists, paid=True), *ERRORS_B)
+ERRORS_PERSONA = (ErrorRule(("409",), PersonaExists, paid=True), *ERRORS_B)
 READ_ERRORS = (
     # That an account is empty is no reason to refuse a reading.
-    Row(("429",), RateLimited, retry_safe=True, pause=WINDOW_PAUSE, paid=False),
+    ErrorRule(("429",), RateLimited, retry_safe=True, pause=WINDOW_PAUSE, paid=False),
     # A task is unknown for a moment after it was made, later for good (inferred).
-    Row(("404", "422"), NotFound, paid=False),
-    Row(("451",), ServiceUnavailable, retry_safe=True, paid=False),  # [docs]
+    ErrorRule(("404", "422"), NotFound, paid=False),
+    ErrorRule(("451",), ServiceUnavailable, retry_safe=True, paid=False),  # [docs]
 )
 
 
@@ -92,7 +96,7 @@ class Preset:
         window: Its rule for vocal windows beyond "end after start", None for none.
         longest_title: Characters.
         link_life: How long the links of a track are kept.
-        reports: How it reports to callback addresses, and signs that.
+        callbacks: How it reports to callback addresses, and signs that.
         limits: What an account may ask in how much time.
     """
 
@@ -101,11 +105,11 @@ class Preset:
     files_url: str | None
     key_variable: str
     credits_path: str
-    errors: tuple[Row, ...]
+    errors: tuple[ErrorRule, ...]
     window: WindowRule | None
     longest_title: int
     link_life: timedelta
-    reports: Reports = SUNOAPI_REPORTS
+    callbacks: CallbackFormat = SUNOAPI_CALLBACKS
     limits: Limits = _STARTS
 
     @property
@@ -161,6 +165,6 @@ KIE = Preset(
     window=WindowRule(10, 30, 0.01, "kie.ai, Generate persona"),
     longest_title=100,  # [docs] 80 on generate, up to 100 elsewhere
     link_life=timedelta(hours=24),  # inferred; files themselves 14 days [docs]
-    reports=KIE_REPORTS,
+    callbacks=KIE_CALLBACKS,
 )
 """kie.ai, by the older form of its paths."""

@@ -9,15 +9,16 @@ from typing import Any, cast
 
 import attrs
 
-from personakit.convert import Id, member, structure, text_member
+from personakit.decoding import Id, member, structure, text_member
 from personakit.errors import (
     ContentRefused,
     JobFailed,
     MalformedAnswer,
     PersonaKitError,
 )
+from personakit.http.messages import Json, Response
 from personakit.models import JobState, Result, Snapshot, Stems, Track
-from personakit.providers.base import CODE_LIMIT, shorten
+from personakit.providers.answers import CODE_LIMIT, shorten
 from personakit.providers.sunoapi.parse import (
     add_life,
     open_envelope,
@@ -26,7 +27,6 @@ from personakit.providers.sunoapi.parse import (
 )
 from personakit.providers.sunoapi.presets import READ_ERRORS, Preset
 from personakit.receipt import Ability
-from personakit.wire import Json, Response
 
 _STATES = {
     # [docs]; the last two of each kind only in one quickstart

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import attrs
 
-from personakit.errors import InvalidRequest, refuse
-from personakit.providers.rules import (
+from personakit.errors import InvalidRequest, invalid
+from personakit.http.messages import Json
+from personakit.providers.suno import (
     CUSTOM_ONLY,
     check_length,
     check_persona,
-    given,
+    set_fields,
 )
 from personakit.providers.sunoapi.presets import Preset
 from personakit.requests import SongRequest
-from personakit.wire import Json
 
 DEFAULT_MODEL = "V5"
 """[docs] The newest model that every revision and every host knows."""
@@ -77,8 +77,8 @@ def build_song(preset: Preset, request: SongRequest) -> Json:
 
 
 def _build_simple(request: SongRequest, idea: str) -> Json:
-    for name in given(request, *CUSTOM_ONLY):
-        raise refuse(
+    for name in set_fields(request, *CUSTOM_ONLY):
+        raise invalid(
             name,
             "has no effect beside idea, where the song would be made and paid "
             "without it",
@@ -104,7 +104,7 @@ def _check_all_words(request: SongRequest) -> None:
     )
     for name in needed:
         if getattr(request, name) is None:
-            raise refuse(
+            raise invalid(
                 name,
                 "is needed beside the other two of style, title and lyrics",
                 "Pass it, or describe the song by idea alone",
@@ -114,8 +114,8 @@ def _check_all_words(request: SongRequest) -> None:
 
 def _check_some_words(request: SongRequest) -> None:
     """Custom mode of the V6 family [docs]."""
-    if not given(request, "style", "lyrics", "negative_style"):
-        raise refuse(
+    if not set_fields(request, "style", "lyrics", "negative_style"):
+        raise invalid(
             "style",
             "or lyrics or negative_style is needed",
             "Pass one of them, or describe the song by idea alone",
@@ -153,12 +153,12 @@ def build_fields(preset: Preset, request: SongRequest, model: str) -> Json:
 def _check_song(preset: Preset, request: SongRequest, model: str) -> None:
     check_persona(preset.name, request)
     check_length("title", request.title, preset.longest_title, _MUSIC)
-    for name in given(request, "style_weight", "weirdness", "audio_weight"):
+    for name in set_fields(request, "style_weight", "weirdness", "audio_weight"):
         if not is_multiple(getattr(request, name), 0.01):
-            raise refuse(name, "must have at most two decimals", "Round it", _MUSIC)
+            raise invalid(name, "must have at most two decimals", "Round it", _MUSIC)
     low, high = _DURATION
     if request.duration is not None and not low <= request.duration <= high:
-        raise refuse(
+        raise invalid(
             "duration", f"must be {low} to {high} s", "Change or omit it", _MUSIC
         )
     # A model that this table does not know is the service's to judge.
@@ -176,7 +176,7 @@ def _check_model(request: SongRequest, known: _Model, model: str) -> None:
 
 
 def _too_old(field: str, model: str, needed: str) -> InvalidRequest:
-    return refuse(
+    return invalid(
         field,
         f"is not possible with {model}",
         f"Use {needed} or newer, or omit {field}",

@@ -23,9 +23,9 @@ from personakit import (
 from personakit.contrib import procrastinate as module
 from personakit.contrib.procrastinate import Again, Delivery, PersonaTasks
 from personakit.emulator import Emulator, Fault
-from personakit.limits import Limits
-from personakit.operations import Performance
-from personakit.pace import Pace
+from personakit.operations import SungPersona
+from personakit.polling.schedule import Pace
+from personakit.ratelimit.limits import Limits
 from tests.conftest import connect
 from tests.contract.worlds import seed
 
@@ -113,10 +113,10 @@ async def other(one):
 async def test_songs_and_personas(one, busy):
     """Each request comes to its end on a worker, and is delivered with its key."""
     source = seed(busy, "evolink")
-    wish = PersonaRequest(source, name="V", description="warm")
+    wanted = PersonaRequest(source, name="V", description="warm")
     async with one.working():
         await one.tasks.submit(SONG, key="song", priority=5)
-        await one.tasks.submit(wish, key="persona")
+        await one.tasks.submit(wanted, key="persona")
         came = {delivery.key: delivery for delivery in await one.receive(2)}
 
     assert came["song"].error is None
@@ -134,7 +134,7 @@ async def test_whole_workflow(one, busy):
         )
         [delivery] = await one.receive(1)
 
-    assert isinstance(delivery.result, Performance)
+    assert isinstance(delivery.result, SungPersona)
     assert len(delivery.result.tracks) == 2
     assert len(busy.charges) == 2
 
@@ -328,7 +328,7 @@ def test_pauses_grow_and_end():
 
 def test_track_as_source_comes_back():
     """A source by its ids keeps them."""
-    wish = PersonaRequest(TrackRef("j", "t"), name="V", description="warm")
-    text = module.dump(wish)
+    wanted = PersonaRequest(TrackRef("j", "t"), name="V", description="warm")
+    text = module.dump(wanted)
 
-    assert module._load(wish.ability, json.loads(text)) == wish
+    assert module._load(wanted.ability, json.loads(text)) == wanted

@@ -1,6 +1,6 @@
 """A model of processes that share a journal, and its breadth-first exploration.
 
-Each process follows the algorithm of `personakit.submits` and `personakit.recovery`.
+Each process follows the algorithm of `jobs.submit` and `jobs.recovery`.
 The real `personakit.journal.rules.apply` decides every change of a record. The service
 keeps a ledger of what it charged. Whatever order the processes, the service and a
 limited number of faults take, the promises must hold in each state:

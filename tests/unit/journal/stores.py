@@ -8,7 +8,6 @@ from pathlib import Path
 from textwrap import dedent
 
 from personakit import MusicRequest
-from personakit.archive import make_fingerprint
 from personakit.journal import Account, Journal, SubmitRecord
 from personakit.journal.steps import (
     Abandon,
@@ -23,6 +22,7 @@ from personakit.journal.steps import (
 )
 from personakit.models import Track
 from personakit.receipt import Ability, Receipt
+from personakit.serialization import make_fingerprint
 
 ME = Account("evolink", "https://api.example", "me")
 REQUEST = MusicRequest(idea="rain")

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from personakit.archive import dump, dump_failure
 from personakit.errors import JobFailed
 from personakit.journal.record import Account, SubmitRecord, SubmitState
 from personakit.models import JobState, Persona
 from personakit.receipt import Ability, Receipt
 from personakit.requests import MusicRequest
+from personakit.serialization import dump, dump_failure
 
 RECEIPT = Receipt(
     "evolink", Ability.PERSONA, "a" * 32, datetime(2026, 11, 21, tzinfo=UTC), "job-1"

@@ -245,7 +245,7 @@ def test_withdraw_and_keep(attempts, state):
 
 def test_callback_names_the_job_of_another_record():
     """A callback cannot give a record the job that another one has."""
-    step = Accept(KEY, 1, "job-1", is_reported=True)
+    step = Accept(KEY, 1, "job-1", by_callback=True)
     record = make_record("unknown")
     verdict = apply(record, step, make_facts(holder="b" * 32))
 

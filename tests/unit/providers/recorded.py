@@ -13,8 +13,8 @@ from multidict import CIMultiDict
 
 from personakit import errors
 from personakit.errors import PersonaKitError
+from personakit.http.messages import Response
 from personakit.models import JobState, Persona, Snapshot, Stems, Track
-from personakit.wire import Response
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -15,29 +15,33 @@ from personakit.errors import (
     PersonaKitError,
     RateLimited,
 )
-from personakit.providers.base import (
+from personakit.http.messages import Response
+from personakit.providers.answers import (
     MESSAGE_LIMIT,
-    STATUS_ROWS,
-    Reader,
-    Refusal,
-    Row,
-    unsupported,
+    STATUS_RULES,
+    AnswerReader,
+    ErrorRule,
+    ServiceError,
 )
+from personakit.providers.base import unsupported
 from personakit.receipt import Ability
-from personakit.wire import Response
 
 ROWS = (
-    Row(("exists",), PersonaExists),
-    Row(("busy",), RateLimited, retry_safe=True, paid=True),
+    ErrorRule(("exists",), PersonaExists),
+    ErrorRule(("busy",), RateLimited, retry_safe=True, paid=True),
 )
 
 
-def find(data: object) -> Refusal:
+def find(data: object) -> ServiceError:
     """Read a made-up service's refusal."""
-    return Refusal(**data) if isinstance(data, dict) and "id" not in data else Refusal()
+    return (
+        ServiceError(**data)
+        if isinstance(data, dict) and "id" not in data
+        else ServiceError()
+    )
 
 
-READER = Reader("demo", ROWS, find)
+READER = AnswerReader("demo", ROWS, find)
 
 
 def finish(data: object) -> str:
@@ -148,9 +152,9 @@ def test_silent_refusal_is_told_by_its_status():
 )
 def test_unproven_outcome_tells_why(status, body, words):
     """An unknown outcome says what the answer was like."""
-    global_find = READER.find_refusal
-    reader = Reader(
-        "demo", ROWS, lambda d: Refusal() if d == {"a": 1} else global_find(d)
+    global_find = READER.find_error
+    reader = AnswerReader(
+        "demo", ROWS, lambda d: ServiceError() if d == {"a": 1} else global_find(d)
     )
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(OutcomeUnknown) as caught:
@@ -168,9 +172,11 @@ def test_malformed_read_may_be_repeated():
     assert caught.value.provider == "demo"
 
 
-def fit(status: int, *, paid: bool) -> Row:
+def fit(status: int, *, paid: bool) -> ErrorRule:
     """Return the line of the common table for an answer without words."""
-    fitting = (row for row in STATUS_ROWS if row.fits(Refusal(), status, paid=paid))
+    fitting = (
+        row for row in STATUS_RULES if row.fits(ServiceError(), status, paid=paid)
+    )
     return next(fitting)
 
 

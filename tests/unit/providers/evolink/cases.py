@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from personakit.http.messages import Response
 from personakit.models import Credits, Result, Snapshot
 from personakit.providers.evolink.parse import (
     parse_credits,
@@ -9,7 +10,6 @@ from personakit.providers.evolink.parse import (
     parse_task,
 )
 from personakit.receipt import Ability
-from personakit.wire import Response
 from tests.unit.providers.recorded import load
 
 MUSIC_JOB = "task-unified-1766319089-oqs9cue4"

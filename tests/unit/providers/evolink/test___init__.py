@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from personakit.errors import InvalidRequest, MalformedAnswer, Unsupported
+from personakit.http.messages import SUBMIT_TIMEOUT, Request, Response
 from personakit.models import JobState, Listed, Snapshot, TrackRef
 from personakit.providers.evolink import Evolink
 from personakit.receipt import Ability, Receipt
 from personakit.requests import MusicRequest, PersonaRequest
-from personakit.wire import SUBMIT_TIMEOUT, Request, Response
 from tests.unit.providers.evolink.cases import CASES, MUSIC_JOB, PERSONA_JOB
 
 
@@ -132,12 +132,12 @@ def test_what_evolink_does_not_tell():
 
 
 def test_callback_goes_with_music_only():
-    """An address for reports is sent where it is documented, and not for personas."""
+    """An address for callbacks is sent where it is documented, and not for personas."""
     told = {"callback_url": "https://hooks.example/a"}
     source = TrackRef(MUSIC_JOB, "4fcc4507-a7ae-4441-ad8a-465c2f61d5bb")
     song = Evolink().build_submit(MusicRequest(idea="rain"), **told)
-    wish = PersonaRequest(source, name="n", description="d")
-    persona = Evolink().build_submit(wish, **told)
+    request = PersonaRequest(source, name="n", description="d")
+    persona = Evolink().build_submit(request, **told)
 
     assert json.loads(song.request.body)["callback_url"] == "https://hooks.example/a"
     assert b"callback" not in persona.request.body

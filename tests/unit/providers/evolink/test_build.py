@@ -8,11 +8,11 @@ import attrs
 import pytest
 
 from personakit.errors import InvalidRequest, Unsupported
+from personakit.http.messages import paid_request
 from personakit.models import Persona, Track, TrackRef, VocalWindow
 from personakit.providers.evolink.build import build_body, check_job_id
 from personakit.receipt import Ability
 from personakit.requests import JobRequest, MusicRequest, PersonaRequest
-from personakit.wire import paid_request
 from tests.unit.providers.evolink.cases import CASES
 
 SOURCE = TrackRef(
@@ -56,7 +56,7 @@ GOOD = {
 }
 
 
-def wish(**fields: object) -> PersonaRequest:
+def request(**fields: object) -> PersonaRequest:
     """Make a persona request with other fields."""
     usual = {"source": SOURCE, "name": "n", "description": "d"}
     return PersonaRequest(**{**usual, **fields})
@@ -86,7 +86,7 @@ def test_every_documented_request_is_built():
 @pytest.mark.parametrize("style", [None, "", "  "])
 def test_blank_style_is_not_sent(style):
     """The service ignores an empty style, so none is sent [spec]."""
-    assert "style" not in params(wish(style=style))
+    assert "style" not in params(request(style=style))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_blank_style_is_not_sent(style):
 )
 def test_window_at_its_limits(start, end):
     """Ten and thirty seconds are allowed, also where binary fractions are not exact."""
-    sent = params(wish(window=VocalWindow(start, end)))
+    sent = params(request(window=VocalWindow(start, end)))
 
     assert (sent["vocal_start"], sent["vocal_end"]) == (start, end)
 
@@ -102,40 +102,45 @@ def test_window_at_its_limits(start, end):
 @pytest.mark.parametrize(
     ("request_", "field", "rule", "source"),
     [
-        (wish(window=VocalWindow(0, 9.99)), "window", "10 to 30 s long, not 9.99", "P"),
-        (wish(window=VocalWindow(5, 35.01)), "window", "long, not 30.01 s", "P"),
         (
-            wish(source=TrackRef("job-1", SOURCE.track_id)),
+            request(window=VocalWindow(0, 9.99)),
+            "window",
+            "10 to 30 s long, not 9.99",
+            "P",
+        ),
+        (request(window=VocalWindow(5, 35.01)), "window", "long, not 30.01 s", "P"),
+        (
+            request(source=TrackRef("job-1", SOURCE.track_id)),
             "source.job_id",
             "begins with 'task-unified-'",
             "T",
         ),
         (
-            wish(source=TrackRef("task-unified-", SOURCE.track_id)),
+            request(source=TrackRef("task-unified-", SOURCE.track_id)),
             "source.job_id",
             "must be the id of a task",
             "T",
         ),
         (
-            wish(source=TrackRef("task-unified-1/../2", SOURCE.track_id)),
+            request(source=TrackRef("task-unified-1/../2", SOURCE.track_id)),
             "source.job_id",
             "must be the id of a task",
             "T",
         ),
         (
-            wish(source=TrackRef(SOURCE.job_id, "4fcc4507")),
+            request(source=TrackRef(SOURCE.job_id, "4fcc4507")),
             "source.track_id",
             "must be a UUID",
             "P",
         ),
         (
-            wish(source=Track("sunoapi", SOURCE.job_id, SOURCE.track_id)),
+            request(source=Track("sunoapi", SOURCE.job_id, SOURCE.track_id)),
             "source",
             "must come from evolink, not from sunoapi",
             None,
         ),
         (
-            wish(
+            request(
                 source=Track(
                     "evolink", SOURCE.job_id, SOURCE.track_id, model="suno-v3.5"
                 )
@@ -256,8 +261,10 @@ def test_refusals(request_, field, rule, source):
         song(lyrics="🎵" * 5000),
         MusicRequest(instrumental=True, style="s", title="t"),
         song(instrumental=True),
-        wish(source=Track("evolink", SOURCE.job_id, SOURCE.track_id, model="suno-v4")),
-        wish(source=Track("evolink", SOURCE.job_id, SOURCE.track_id, model="chirp")),
+        request(
+            source=Track("evolink", SOURCE.job_id, SOURCE.track_id, model="suno-v4")
+        ),
+        request(source=Track("evolink", SOURCE.job_id, SOURCE.track_id, model="chirp")),
     ],
 )
 def test_rest_is_the_service_s_to_judge(request_):

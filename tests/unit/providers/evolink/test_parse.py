@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from personakit.errors import MalformedAnswer, OutcomeUnknown, PersonaKitError
+from personakit.http.messages import Response
 from personakit.models import Credits, JobState, Persona, Snapshot, Track
-from personakit.providers.base import MESSAGE_LIMIT, STATUS_ROWS, Refusal
-from personakit.providers.evolink.parse import _ERRORS, _FAILURES, _STATES, find_refusal
-from personakit.wire import Response
+from personakit.providers.answers import MESSAGE_LIMIT, STATUS_RULES, ServiceError
+from personakit.providers.evolink.error_rules import ERRORS, FAILURES
+from personakit.providers.evolink.parse import _STATES, find_error
 from tests.unit.providers.drift import drifted
 from tests.unit.providers.evolink.cases import CASES, MUSIC_JOB, PERSONA_JOB, read
 from tests.unit.providers.recorded import (
@@ -347,9 +348,9 @@ def test_progress_is_a_fraction(progress, fraction):
 
 def test_every_code_has_a_case():
     """No line of the error table is without a recorded answer."""
-    seen = {find_refusal(case.response.get("body")).code for case in answers()}
+    seen = {find_error(case.response.get("body")).code for case in answers()}
 
-    assert {code for row in _ERRORS for code in row.when} - seen == set()
+    assert {code for row in ERRORS for code in row.when} - seen == set()
 
 
 def test_every_failure_and_state_has_a_case():
@@ -362,7 +363,7 @@ def test_every_failure_and_state_has_a_case():
     failures = {body["error"]["code"] for body in bodies if body.get("error")}
     states = {body.get("status") for body in bodies}
 
-    assert set(_FAILURES) - failures == set()
+    assert set(FAILURES) - failures == set()
     assert set(_STATES) - states == set()
 
 
@@ -370,13 +371,13 @@ def test_every_status_line_has_a_case():
     """No line of the common status table is without a recorded answer."""
     used = set()
     for case in answers():
-        refusal = find_refusal(case.response.get("body"))
-        status = refusal.status or case.response["status"]
+        failure = find_error(case.response.get("body"))
+        status = failure.status or case.response["status"]
         paid = case.read_as == "submit"
-        fitting = (row for row in STATUS_ROWS if row.fits(refusal, status, paid=paid))
-        used.add(STATUS_ROWS.index(next(fitting)))
+        fitting = (row for row in STATUS_RULES if row.fits(failure, status, paid=paid))
+        used.add(STATUS_RULES.index(next(fitting)))
 
-    assert used == set(range(len(STATUS_ROWS)))
+    assert used == set(range(len(STATUS_RULES)))
 
 
 def answers() -> list[Case]:
@@ -387,22 +388,22 @@ def answers() -> list[Case]:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (None, Refusal()),
-        ([], Refusal()),
-        ({}, Refusal()),
-        ({"error": "text"}, Refusal()),
-        ({"error": {"code": True}}, Refusal()),
-        ({"error": {"code": "c", "message": 7, "param": None}}, Refusal(code="c")),
-        ({"error": {"code": 402}}, Refusal(status=402)),
+        (None, ServiceError()),
+        ([], ServiceError()),
+        ({}, ServiceError()),
+        ({"error": "text"}, ServiceError()),
+        ({"error": {"code": True}}, ServiceError()),
+        ({"error": {"code": "c", "message": 7, "param": None}}, ServiceError(code="c")),
+        ({"error": {"code": 402}}, ServiceError(status=402)),
         (
             {"error": {"code": "c", "message": "m", "param": "p"}},
-            Refusal("c", None, "m", "p"),
+            ServiceError("c", None, "m", "p"),
         ),
     ],
 )
 def test_refusal_is_read_as_far_as_it_is_there(data, expected):
     """An error body of any shape is read without failing."""
-    assert find_refusal(data) == expected
+    assert find_error(data) == expected
 
 
 @given(data=some.data(), name=some.sampled_from(sorted(c.name for c in answers())))
@@ -437,7 +438,7 @@ def has_result_if_completed(told: object, how: str) -> bool:
     )
 
 
-REFUSING = {code for row in _ERRORS for code in row.when if not row.paid}
+REFUSING = {code for row in ERRORS for code in row.when if not row.paid}
 
 
 def is_proven(answer: Response) -> bool:

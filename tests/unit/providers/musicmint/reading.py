@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from personakit.http.messages import Response
 from personakit.models import TrackRef
 from personakit.providers.musicmint import MusicMint
 from personakit.receipt import Ability
@@ -14,7 +15,6 @@ from personakit.requests import (
     StemsRequest,
     UploadRequest,
 )
-from personakit.wire import Response
 
 TASK = "64f3a1b2c8d9e0f1a2b3c4d5"
 CLIP = TrackRef(TASK, "abc123def456")

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from personakit.errors import InvalidRequest, NotFound, PersonaKitError, Unsupported
+from personakit.http.messages import Request, Response
 from personakit.models import JobState, Persona, Snapshot, Stems, Track
 from personakit.providers.base import Provider
 from personakit.providers.musicmint import MusicMint
 from personakit.receipt import JOB_ID_LIMIT, Ability, Receipt
-from personakit.wire import Request, Response
 from tests.unit.providers.musicmint.reading import TASK
 from tests.unit.providers.recorded import load
 from tests.unit.providers.refusals import check_refusal

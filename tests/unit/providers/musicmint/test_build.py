@@ -7,6 +7,7 @@ import json
 import pytest
 
 from personakit.errors import Unsupported
+from personakit.http.messages import SUBMIT_TIMEOUT
 from personakit.models import Persona, Track, TrackRef, VocalWindow
 from personakit.providers.musicmint import MusicMint
 from personakit.providers.musicmint.build import STEM_TIMEOUT
@@ -20,7 +21,6 @@ from personakit.requests import (
     StemsRequest,
     UploadRequest,
 )
-from personakit.wire import SUBMIT_TIMEOUT
 from tests.unit.providers.refusals import check_refusal
 
 LINK = "https://x.example/a.mp3"
@@ -46,19 +46,19 @@ def build(request, *, bold=False, **more):
 
 def test_song_of_the_specification():
     """The specification's example is built as it stands there, unescaped."""
-    wish = MusicRequest(**SONG, persona=VOICE)
-    sent = MusicMint().build_submit(wish).request
+    request = MusicRequest(**SONG, persona=VOICE)
+    sent = MusicMint().build_submit(request).request
 
-    assert build(wish) == ("/api/v1/music/generate", SPEC)
+    assert build(request) == ("/api/v1/music/generate", SPEC)
     assert "月光照在窗台" in sent.body.decode()
 
 
 @pytest.mark.parametrize("style", [None, "", "jazz"])
 def test_persona_of_the_specification(style):
     """Only name and clip are sent; labels stay on our side."""
-    wish = PersonaRequest(CLIP, **NAMED, style=style)
+    request = PersonaRequest(CLIP, **NAMED, style=style)
 
-    assert build(wish) == (
+    assert build(request) == (
         "/api/v1/music/persona",
         {"name": "My Custom Singer", "clip_id": "abc123def456"},
     )
@@ -133,18 +133,18 @@ def test_cover_needs_no_words():
 )
 def test_stems(window, part):
     """Separating may take five minutes, and the answer is waited for longer."""
-    wish = StemsRequest(CLIP, window=window)
+    request = StemsRequest(CLIP, window=window)
 
-    assert build(wish) == ("/api/v1/music/stem", {"clip_id": "abc123def456", **part})
-    assert MusicMint().build_submit(wish).request.timeout == STEM_TIMEOUT > 300
+    assert build(request) == ("/api/v1/music/stem", {"clip_id": "abc123def456", **part})
+    assert MusicMint().build_submit(request).request.timeout == STEM_TIMEOUT > 300
 
 
 def test_upload():
     """Audio is uploaded by its address."""
-    wish = UploadRequest(LINK)
+    request = UploadRequest(LINK)
 
-    assert build(wish) == ("/api/v1/music/upload", {"audio_url": LINK})
-    assert MusicMint().build_submit(wish).request.timeout == SUBMIT_TIMEOUT
+    assert build(request) == ("/api/v1/music/upload", {"audio_url": LINK})
+    assert MusicMint().build_submit(request).request.timeout == SUBMIT_TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -209,14 +209,14 @@ def test_refusals(request_, field, rule):
 )
 def test_fields_that_do_not_exist_there(name, value):
     """What the service has no field for would be paid for without effect."""
-    wish = MusicRequest(lyrics="la", **{name: value})
-    check_refusal(lambda: build(wish), name, "has no effect on MusicMint")
+    request = MusicRequest(lyrics="la", **{name: value})
+    check_refusal(lambda: build(request), name, "has no effect on MusicMint")
 
 
 def test_mode_of_a_persona_does_not_exist_there():
     """A persona is applied in one way only."""
-    wish = MusicRequest(lyrics="la", persona=VOICE, persona_mode="voice")
-    check_refusal(lambda: build(wish), "persona_mode", "has no effect")
+    request = MusicRequest(lyrics="la", persona=VOICE, persona_mode="voice")
+    check_refusal(lambda: build(request), "persona_mode", "has no effect")
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from personakit.errors import OutcomeUnknown, PersonaKitError
+from personakit.http.messages import Response
 from personakit.models import JobState, Snapshot, Stems, Track
-from personakit.providers.base import Refusal
-from personakit.providers.musicmint.parse import find_refusal, finish_at_once, is_good
-from personakit.wire import Response
+from personakit.providers.answers import ServiceError
+from personakit.providers.musicmint.parse import find_error, finish_at_once, is_good
 from tests.unit.providers.drift import ANY_JSON, drifted
 from tests.unit.providers.musicmint.reading import PAID, read
 from tests.unit.providers.recorded import (
@@ -62,17 +62,17 @@ def test_envelope_decides(data, expected, status):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (None, Refusal()),
-        ({"code": 0, "message": "ok"}, Refusal(message="ok")),
-        ({"code": 4005, "message": "gone"}, Refusal("4005", message="gone")),
-        ({"code": 404}, Refusal("404")),
-        ({"code": True}, Refusal()),
-        ({"code": "4005"}, Refusal()),
+        (None, ServiceError()),
+        ({"code": 0, "message": "ok"}, ServiceError(message="ok")),
+        ({"code": 4005, "message": "gone"}, ServiceError("4005", message="gone")),
+        ({"code": 404}, ServiceError("404")),
+        ({"code": True}, ServiceError()),
+        ({"code": "4005"}, ServiceError()),
     ],
 )
 def test_refusal_is_read_as_far_as_it_is_there(data, expected):
     """A code is a word of the service, never an HTTP status."""
-    assert find_refusal(data) == expected
+    assert find_error(data) == expected
 
 
 def test_stems_are_the_voice_alone():

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from personakit.errors import MalformedAnswer
+from personakit.http.messages import Response
 from personakit.models import JobState, Listed, Snapshot, Track
 from personakit.receipt import Ability
-from personakit.wire import Response
 from tests.unit.providers.musicmint.reading import TASK, read
 from tests.unit.providers.recorded import load
 

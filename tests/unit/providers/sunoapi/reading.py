@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from personakit.http.messages import Response
 from personakit.models import Track, TrackRef
 from personakit.providers.sunoapi import SunoApi
 from personakit.providers.sunoapi.jobs import KieJobs
@@ -16,7 +17,6 @@ from personakit.requests import (
     PersonaRequest,
     UploadRequest,
 )
-from personakit.wire import Response
 
 JOB = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 LINK = "https://x.example/a.mp3"

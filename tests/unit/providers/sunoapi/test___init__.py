@@ -8,13 +8,13 @@ import attrs
 import pytest
 
 from personakit.errors import InvalidRequest, Unsupported
+from personakit.http.messages import FILE_TIMEOUT, READ_TIMEOUT, SUBMIT_TIMEOUT
 from personakit.models import JobState, Persona, Snapshot, Track, TrackRef
 from personakit.providers.base import Provider
 from personakit.providers.sunoapi import SunoApi
 from personakit.providers.sunoapi.presets import KIE, SUNOAPI_ORG
 from personakit.receipt import Ability, Receipt
 from personakit.requests import AudioFile, MusicRequest, PersonaRequest, UploadRequest
-from personakit.wire import FILE_TIMEOUT, READ_TIMEOUT, SUBMIT_TIMEOUT
 
 JOB = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 LINK = "https://x.example/a.mp3"

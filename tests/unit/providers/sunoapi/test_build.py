@@ -42,11 +42,11 @@ def build(request, preset=SUNOAPI, callback=None):
 
 def test_persona_of_the_specification():
     """The specification's example is built as it stands there."""
-    wish = PersonaRequest(
+    request = PersonaRequest(
         REF, **NAMED, window=VocalWindow(0, 30), style="Electronic Pop"
     )
 
-    assert build(wish) == (
+    assert build(request) == (
         "/api/v1/generate/generate-persona",
         {
             "taskId": "5c79****be8e",
@@ -61,7 +61,7 @@ def test_persona_of_the_specification():
 
 @pytest.mark.parametrize("style", [None, "", "  "])
 def test_least_persona(style):
-    """Without window and style neither is sent, and no address for reports either."""
+    """Without window and style neither is sent, and no address for callbacks either."""
     _, body = build(PersonaRequest(REF, **NAMED, style=style), callback="https://a.b/c")
 
     assert body == {"taskId": REF.job_id, "audioId": REF.track_id, **NAMED}
@@ -72,8 +72,8 @@ def test_least_persona(style):
 )
 def test_any_window_on_the_host_of_the_specification(window):
     """There a window only has to end after it starts."""
-    wish = PersonaRequest(REF, **NAMED, window=VocalWindow(*window))
-    _, body = build(wish)
+    request = PersonaRequest(REF, **NAMED, window=VocalWindow(*window))
+    _, body = build(request)
 
     assert (body["vocalStart"], body["vocalEnd"]) == window
 
@@ -84,18 +84,18 @@ def test_any_window_on_the_host_of_the_specification(window):
 )
 def test_windows_at_the_limits(preset, window):
     """Elsewhere 10 to 30 s are right, both ends of that allowed."""
-    wish = PersonaRequest(REF, **NAMED, window=VocalWindow(*window))
+    request = PersonaRequest(REF, **NAMED, window=VocalWindow(*window))
 
-    assert build(wish, preset)[1]["vocalEnd"] == window[1]
+    assert build(request, preset)[1]["vocalEnd"] == window[1]
 
 
 @pytest.mark.parametrize("preset", [SUNOAPI_ORG, KIE], ids=lambda one: one.name)
 @pytest.mark.parametrize("window", [(0, 9.99), (0, 30.01), (5, 14), (1, 100)])
 def test_windows_beyond_the_limits(preset, window):
     """Anything shorter or longer is refused there."""
-    wish = PersonaRequest(REF, **NAMED, window=VocalWindow(*window))
+    request = PersonaRequest(REF, **NAMED, window=VocalWindow(*window))
     check_refusal(
-        lambda: build(wish, preset),
+        lambda: build(request, preset),
         "window",
         "must be 10 to 30 s long",
         preset.window.source,
@@ -104,18 +104,20 @@ def test_windows_beyond_the_limits(preset, window):
 
 def test_window_between_the_steps():
     """On kie both ends are multiples of 0.01 s; elsewhere any number is."""
-    wish = PersonaRequest(REF, **NAMED, window=VocalWindow(0.005, 20))
+    request = PersonaRequest(REF, **NAMED, window=VocalWindow(0.005, 20))
 
-    assert build(wish, SUNOAPI_ORG)[1]["vocalStart"] == 0.005
-    check_refusal(lambda: build(wish, KIE), "window", "multiples of 0.01 s")
+    assert build(request, SUNOAPI_ORG)[1]["vocalStart"] == 0.005
+    check_refusal(lambda: build(request, KIE), "window", "multiples of 0.01 s")
 
 
 def test_window_beyond_the_track():
     """Where the length is known, a window has to end within it."""
     source = attrs.evolve(SOURCE, provider="kie", duration=25)
-    wish = PersonaRequest(source, **NAMED, window=VocalWindow(0, 26))
-    check_refusal(lambda: build(wish, KIE), "window", "within the track, which is 25 s")
-    inside = attrs.evolve(wish, window=VocalWindow(0, 25))
+    request = PersonaRequest(source, **NAMED, window=VocalWindow(0, 26))
+    check_refusal(
+        lambda: build(request, KIE), "window", "within the track, which is 25 s"
+    )
+    inside = attrs.evolve(request, window=VocalWindow(0, 25))
 
     assert build(inside, KIE)[1]["vocalEnd"] == 25
 
@@ -123,22 +125,22 @@ def test_window_beyond_the_track():
 @pytest.mark.parametrize("model", ["V3_5", "chirp-v3-5", "V3"])
 def test_source_that_is_too_old(model):
     """Only V4 and newer can give their voice."""
-    wish = PersonaRequest(attrs.evolve(SOURCE, model=model), **NAMED)
-    check_refusal(lambda: build(wish), "source", "must be made by V4 or newer")
+    request = PersonaRequest(attrs.evolve(SOURCE, model=model), **NAMED)
+    check_refusal(lambda: build(request), "source", "must be made by V4 or newer")
 
 
 @pytest.mark.parametrize("model", ["V4", "chirp-v4", "V5", None, "V6_MINI"])
 def test_source_that_is_new_enough(model):
     """Any other model, or one that is not known, is the service's to judge."""
-    wish = PersonaRequest(attrs.evolve(SOURCE, model=model), **NAMED)
+    request = PersonaRequest(attrs.evolve(SOURCE, model=model), **NAMED)
 
-    assert build(wish)[1]["taskId"] == "j"
+    assert build(request)[1]["taskId"] == "j"
 
 
 def test_source_of_another_service():
     """Hosts of the family do not share ids, as far as is known."""
-    wish = PersonaRequest(SOURCE, **NAMED)
-    check_refusal(lambda: build(wish, KIE), "source", "must come from kie")
+    request = PersonaRequest(SOURCE, **NAMED)
+    check_refusal(lambda: build(request, KIE), "source", "must come from kie")
 
 
 @pytest.mark.parametrize(
@@ -291,8 +293,8 @@ def test_cover():
 
 def test_mashup():
     """A mashup has exactly two addresses, and a persona from V6 on."""
-    wish = MashupRequest(LINK, SOURCE, **SONG, persona=VOICE, model="V6")
-    path, body = build(wish)
+    request = MashupRequest(LINK, SOURCE, **SONG, persona=VOICE, model="V6")
+    path, body = build(request)
 
     assert path == "/api/v1/generate/mashup"
     assert body["uploadUrlList"] == [LINK, LINK]
@@ -301,8 +303,10 @@ def test_mashup():
 
 def test_mashup_of_an_unknown_model_has_no_persona():
     """Before it is known that a model heeds it, a persona is not paid for."""
-    wish = MashupRequest(LINK, SOURCE, **SONG, persona=VOICE, model="V7")
-    check_refusal(lambda: build(wish), "persona", "has no effect in a mashup before V6")
+    request = MashupRequest(LINK, SOURCE, **SONG, persona=VOICE, model="V7")
+    check_refusal(
+        lambda: build(request), "persona", "has no effect in a mashup before V6"
+    )
 
 
 @pytest.mark.parametrize(

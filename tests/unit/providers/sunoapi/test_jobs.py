@@ -44,11 +44,11 @@ def test_it_is_a_provider():
 
 def test_persona_is_a_job():
     """A persona goes the way of all jobs, in snake_case."""
-    wish = PersonaRequest(
+    request = PersonaRequest(
         TrackRef("j", "t"), name="n", description="d", window=VocalWindow(0, 30)
     )
 
-    assert build(wish) == {
+    assert build(request) == {
         "model": "ai-music-api/generate-persona",
         "input": {
             "task_id": "j",
@@ -102,10 +102,10 @@ def test_address_for_reports_is_optional():
 
 def test_rules_are_those_of_kie():
     """What kie refuses or ignores is refused here, too."""
-    wish = PersonaRequest(
+    request = PersonaRequest(
         TrackRef("j", "t"), name="n", description="d", window=VocalWindow(0, 9)
     )
-    check_refusal(lambda: build(wish), "window", "10 to 30 s")
+    check_refusal(lambda: build(request), "window", "10 to 30 s")
 
 
 def test_reading_and_balance():

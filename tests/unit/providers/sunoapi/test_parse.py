@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from personakit.errors import OutcomeUnknown, PersonaKitError
+from personakit.http.messages import Response
 from personakit.models import Credits, JobState, Snapshot
-from personakit.providers.base import Refusal
+from personakit.providers.answers import ServiceError
 from personakit.providers.sunoapi.parse import (
     add_life,
-    find_refusal,
+    find_error,
     is_good,
     read_moment,
 )
@@ -26,7 +27,6 @@ from personakit.providers.sunoapi.presets import (
     ERRORS_PERSONA,
     READ_ERRORS,
 )
-from personakit.wire import Response
 from tests.unit.providers.drift import ANY_JSON, drifted
 from tests.unit.providers.recorded import (
     Case,
@@ -97,18 +97,18 @@ def test_envelope_decides(data, expected, status):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (None, Refusal()),
-        ([], Refusal()),
-        ({"code": 200, "msg": "success"}, Refusal(message="success")),
-        ({"code": 409, "msg": "no"}, Refusal("409", 409, "no")),
-        ({"code": 409, "msg": 7}, Refusal("409", 409)),
-        ({"code": "409"}, Refusal()),
-        ({"code": False, "msg": "no"}, Refusal(message="no")),
+        (None, ServiceError()),
+        ([], ServiceError()),
+        ({"code": 200, "msg": "success"}, ServiceError(message="success")),
+        ({"code": 409, "msg": "no"}, ServiceError("409", 409, "no")),
+        ({"code": 409, "msg": 7}, ServiceError("409", 409)),
+        ({"code": "409"}, ServiceError()),
+        ({"code": False, "msg": "no"}, ServiceError(message="no")),
     ],
 )
 def test_refusal_is_read_as_far_as_it_is_there(data, expected):
     """An envelope of any shape is read without failing."""
-    assert find_refusal(data) == expected
+    assert find_error(data) == expected
 
 
 @pytest.mark.parametrize(

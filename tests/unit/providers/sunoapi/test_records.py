@@ -10,12 +10,12 @@ import attrs
 import pytest
 
 from personakit.errors import MalformedAnswer
+from personakit.http.messages import Response
 from personakit.models import Stems, Track
 from personakit.providers.sunoapi import SunoApi
 from personakit.providers.sunoapi.presets import KIE
 from personakit.providers.sunoapi.records import read_failure
 from personakit.receipt import Ability
-from personakit.wire import Response
 from tests.unit.providers.recorded import load
 from tests.unit.providers.sunoapi.reading import JOB, read
 

@@ -1,0 +1,1 @@
+"""HTTP: messages, the transport, retries and downloads."""

@@ -1,0 +1,1 @@
+"""Polling: which job is polled when, and how a wait ends."""

@@ -1,0 +1,1 @@
+"""Rate limits: their values, and what enforces them."""
