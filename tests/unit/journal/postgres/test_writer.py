@@ -417,5 +417,13 @@ def test_loop_that_ends_in_the_middle(place):
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
+    async def count() -> int:
+        journal = PostgresJournal(place)
+        left = await journal.unsettled(ME)
+        await journal.aclose()
+        return len(left)
+
     for _ in range(5):
         asyncio.run(use())
+
+    assert asyncio.run(count()) <= 5
